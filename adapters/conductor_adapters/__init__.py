@@ -1,0 +1,1 @@
+"""Moving bytes: WebSocket, memory (loopback), HTTP push fallback. Import the submodules."""

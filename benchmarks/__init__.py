@@ -1,0 +1,1 @@
+"""What `make bench` measures: ratios to named peers and limits, in one run on one machine."""

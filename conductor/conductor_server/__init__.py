@@ -1,0 +1,1 @@
+"""The embedded conductor for one machine: development, demo, tests, loopback."""

@@ -1,0 +1,1 @@
+"""Running packs: registry, dispatcher, settlement. Import the submodules."""

@@ -1,0 +1,276 @@
+"""The dispatcher: stored events to handlers, outcomes to the store.
+
+Promise: claimed before run, committed after; order per key, keys in parallel; a key that is stuck
+holds its own lane only; a clean stop costs no attempt. Refusal: it knows no link and no database,
+and it never acknowledges anything.
+
+Life of an event: `submit` claims a batch in one commit and puts its jobs into lanes; workers take
+lanes and run jobs one after the other; answers go through the settlement table; a single settler
+writes everything that has come together in one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from conductor_handlers.attempt import Attempt, already_done, call_handler, current_attempt
+from conductor_handlers.errors import HandlerCrashed, StoredEventUnreadable
+from conductor_handlers.intake import Intake
+from conductor_handlers.lanes import Job, Lane, Lanes
+from conductor_handlers.outcomes import OutcomeWriter
+from conductor_handlers.ports import ClaimStore, DispatchObserver
+from conductor_handlers.settlement import Answer, settle
+from conductor_handlers.subscribers import Routes, done_key
+from conductor_sdk.clock import Clock, epoch_ms
+from conductor_sdk.errors import EventMalformed
+from conductor_sdk.event import KernelEvent, parse_event
+from conductor_sdk.handler import Replayed
+from conductor_sdk.records import Buried, Delivered, Pending, RetryLater, Settled
+
+TURN_JOBS = 64
+"""Jobs that a lane may run before other lanes get a turn."""
+CANCEL_S = 1.0
+"""Seconds that cancelled handlers are given to clean up."""
+SLICE_S = 0.005
+"""Seconds that workers may keep the event loop without giving others a chance."""
+
+
+class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much at once."""
+
+    concurrency: int = 64
+    """Handlers that may be in progress at the same time."""
+    held_in_memory: int = 32
+    """Events of a held-up lane that keep their body in memory; later ones are loaded again."""
+
+
+class Dispatcher:
+    """Runs handlers. Use from one event loop: `run()` as a task, `submit()` from others."""
+
+    def __init__(
+        self,
+        store: ClaimStore,
+        routes: Routes,
+        clock: Clock,
+        *,
+        random: Callable[[], float],
+        settings: DispatchSettings | None = None,
+        observer: DispatchObserver | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._settings = settings or DispatchSettings()
+        self._lanes = Lanes()
+        self._intake = Intake(store, routes, clock, self._lanes, self._settings.held_in_memory)
+        self._writer = OutcomeWriter(store, observer)
+        self._attempts: list[Attempt] = []
+        self._idle: list[asyncio.Future[None]] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._draining = False
+
+    @property
+    def in_flight(self) -> int:
+        """Events submitted and not settled for good."""
+        return self._lanes.jobs + self._writer.waiting
+
+    def lanes(self) -> dict[str, int]:
+        """Return counts for `status`: lanes, ready, waiting for a retry, running, jobs."""
+        running = sum(attempt.job is not None for attempt in self._attempts)
+        return {"lanes": len(self._lanes), "ready": self._lanes.ready, "running": running,
+                "waiting": self._lanes.waiting(), "jobs": self._lanes.jobs}  # fmt: skip
+
+    def set_routes(self, routes: Routes) -> None:
+        """Replace the subscriptions; events already in lanes keep theirs."""
+        self._intake.routes = routes
+
+    async def submit(self, batch: Sequence[tuple[int, KernelEvent]]) -> None:
+        """Claim a batch of fresh events, in order of arrival, and queue it for its lanes.
+
+        Raises:
+            StateError: The claim could not be stored; nothing was queued.
+        """
+        if self._draining:
+            return  # stored already: they run after the next start
+        unhandled = await self._intake.fresh(batch)
+        if self._draining:
+            await self._store.release([job.position for job in self._lanes.drain()])
+            return
+        self._writer.add_all(unhandled)
+        self._wake()
+
+    async def resume(self, pending: Sequence[Pending]) -> None:
+        """Queue events that were stored before: after a start, or redriven.
+
+        Each is claimed alone right before it runs, so that an event which kills the process
+        costs its neighbours nothing.
+        """
+        for lane, delay_s in self._intake.stored(pending, self._writer.add_all):
+            self._hold(lane, delay_s)
+        self._wake()
+
+    async def run(self) -> None:
+        """Run until `drain` has finished or the task is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            keeper = group.create_task(self._keep_deadlines(), name="dispatcher.deadlines")
+            self._wake()
+            try:
+                await self._writer.run()
+            finally:
+                keeper.cancel()
+                for attempt in self._attempts:
+                    if attempt.task is not None:
+                        attempt.task.cancel()
+                self._group = None
+
+    async def drain(self, deadline_s: float) -> int:
+        """Stop taking jobs, give running ones `deadline_s`, release the rest.
+
+        Returns how many events stay stored for the next start. None of them lost an attempt.
+        """
+        self._draining = True
+        for timer in self._timers:
+            timer.cancel()
+        end = asyncio.get_running_loop().time() + deadline_s
+        while any(a.job is not None for a in self._attempts):
+            if asyncio.get_running_loop().time() >= end:
+                break
+            await asyncio.sleep(0.01)
+        tasks = [a.task for a in self._attempts if a.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_S)
+        left = self._lanes.drain()
+        await self._writer.close(release=[job.position for job in left])
+        return len({job.position for job in left})
+
+    def _wake(self) -> None:
+        if self._group is None or self._draining:
+            return
+        wanted = min(self._lanes.ready, self._settings.concurrency)
+        while wanted and self._idle:
+            idle = self._idle.pop()
+            if not idle.done():
+                idle.set_result(None)
+                wanted -= 1
+        for _ in range(min(wanted, self._settings.concurrency - len(self._attempts))):
+            attempt = Attempt()
+            self._attempts.append(attempt)
+            name = f"dispatcher.worker-{len(self._attempts)}"
+            attempt.task = self._group.create_task(self._work(attempt), name=name)
+
+    async def _work(self, attempt: Attempt) -> None:
+        loop = asyncio.get_running_loop()
+        current_attempt.set(attempt)
+        slice_end = loop.time() + SLICE_S
+        while not self._draining:
+            lane = self._lanes.take()
+            if lane is None:
+                idle = loop.create_future()
+                self._idle.append(idle)
+                await idle
+                slice_end = loop.time() + SLICE_S
+                continue
+            await self._turn(lane, attempt)
+            await self._writer.room()
+            if loop.time() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = loop.time() + SLICE_S
+
+    async def _turn(self, lane: Lane, attempt: Attempt) -> None:
+        for _ in range(min(TURN_JOBS, len(lane.jobs))):
+            job = lane.jobs[0]
+            answer = await self._attempt(job, attempt)
+            if answer is None:
+                self._lanes.done(lane)
+                continue
+            settled = self._decide(job, answer)
+            if isinstance(settled, RetryLater):
+                self._writer.add(settled)
+                job.claimed = False
+                delay_s = (settled.not_before_ms - epoch_ms(self._clock.now())) / 1000
+                self._hold(lane, delay_s)
+                return
+            self._lanes.done(lane)
+            self._finish(job, settled)
+            if self._draining:
+                break
+        if not self._draining:
+            self._lanes.finish(lane)
+
+    async def _attempt(self, job: Job, attempt: Attempt) -> Answer | None:
+        """Run a job; None when its event is gone from the store."""
+        event = job.event
+        if event is None:
+            loaded = await self._store.load([job.position])
+            if not loaded:
+                return None
+            try:
+                event = job.event = parse_event(loaded[0].body)
+            except EventMalformed as error:
+                return StoredEventUnreadable(error.detail)
+        if not job.claimed:
+            if job.attempts >= job.subscriber.policy.max_attempts:
+                return HandlerCrashed(f"attempt {job.attempts}")
+            await self._store.claim([job.position])
+            job.claimed = True
+            job.attempts += 1
+        again = job.attempts > 1 or job.redriven
+        if again and await already_done(job, event.event_id, self._store):
+            return Replayed("committed with its effect")
+        attempt.deadline = asyncio.get_running_loop().time() + job.subscriber.deadline_s
+        attempt.job = job
+        try:
+            return await call_handler(job, event, attempt)
+        finally:
+            attempt.job = None
+
+    def _decide(self, job: Job, answer: Answer) -> Settled:
+        keys = tuple(job.keys) if job.keys else ()
+        job.keys = None
+        return settle(
+            job.position, answer, job.attempts, job.subscriber.policy,
+            now_ms=epoch_ms(self._clock.now()), roll=self._random(), keys=keys,
+        )  # fmt: skip
+
+    def _finish(self, job: Job, settled: Delivered | Buried) -> None:
+        """Hand an answer to the writer; a shared event waits for all its subscribers."""
+        joint = job.joint
+        if joint is None:
+            self._writer.add(settled)
+            return
+        if isinstance(settled, Delivered) and job.event is not None:
+            self._writer.add_keys(
+                [*settled.keys, (job.subscriber.slug, done_key(job.event.event_id))]
+            )
+        if (last := joint.merge(settled)) is not None:
+            self._writer.add(last)
+
+    def _hold(self, lane: Lane, delay_s: float) -> None:
+        """Keep a lane out of the ready queue for a while; only its own key waits."""
+        self._lanes.wait(lane)
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._lanes.make_ready(lane)
+            self._wake()
+
+        timer = loop.call_later(max(0.0, delay_s), due)
+        self._timers.add(timer)
+
+    async def _keep_deadlines(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            for attempt in self._attempts:
+                attempt.expire(now)
+            running = [a.deadline for a in self._attempts if a.job is not None]
+            nearest = min(running, default=now + 1.0) - now
+            await asyncio.sleep(min(1.0, max(0.02, nearest)))

@@ -1,0 +1,57 @@
+"""Why an attempt failed. These become codes in dead letters, never exceptions for the operator."""
+
+from __future__ import annotations
+
+from conductor_sdk.errors import ConductorError
+
+
+class HandlerFailed(ConductorError):
+    """The handler raised."""
+
+    code = "HANDLER_FAILED"
+    retryable = True
+    default_hint = "run: conductor dead-letters show EVENT_ID"
+
+
+class HandlerCrashed(ConductorError):
+    """The process ended while the handler ran, once too often."""
+
+    code = "HANDLER_CRASHED"
+    default_hint = "run: conductor dead-letters show EVENT_ID"
+
+
+class HandlerTimeout(ConductorError):
+    """The handler did not finish before its deadline."""
+
+    code = "HANDLER_TIMEOUT"
+    retryable = True
+    default_hint = "raise dispatch.deadline_s, or make the handler faster"
+
+
+class HandlerNonsense(ConductorError):
+    """The handler returned something that is not an outcome."""
+
+    code = "HANDLER_NONSENSE"
+    retryable = True
+    default_hint = "return Handled, Replayed, Ignored, Retry or Reject"
+
+
+class PayloadInvalid(ConductorError):
+    """The payload does not fit the type that the subscription names."""
+
+    code = "PAYLOAD_INVALID"
+    default_hint = "run: conductor dead-letters show EVENT_ID"
+
+
+class EventRejected(ConductorError):
+    """The handler rejected the event."""
+
+    code = "EVENT_REJECTED"
+    default_hint = "run: conductor dead-letters show EVENT_ID"
+
+
+class StoredEventUnreadable(ConductorError):
+    """A stored event cannot be decoded any more."""
+
+    code = "STORED_EVENT_UNREADABLE"
+    default_hint = "run: conductor dead-letters show EVENT_ID"

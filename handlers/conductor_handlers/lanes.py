@@ -1,0 +1,140 @@
+"""Lanes: events of one key in order, keys in parallel.
+
+Promise: a lane runs one job at a time and in order of arrival; a job that waits for its retry
+holds its own lane only. Refusal: no I/O, no clock, no handler is known here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+
+from conductor_handlers.subscribers import Joint, Subscriber
+from conductor_sdk.event import KernelEvent
+from conductor_sdk.records import Position
+
+
+class Job:
+    """One event for one subscriber."""
+
+    __slots__ = ("attempts", "claimed", "event", "joint", "keys", "position", "redriven",
+                 "subscriber")  # fmt: skip
+
+    def __init__(
+        self,
+        position: Position,
+        event: KernelEvent | None,
+        subscriber: Subscriber,
+        *,
+        attempts: int = 0,
+        claimed: bool = False,
+        redriven: bool = False,
+        joint: Joint | None = None,
+    ) -> None:
+        self.position = position
+        self.event = event
+        """None while the lane is long and held up: loaded from the store when its turn comes."""
+        self.subscriber = subscriber
+        self.attempts = attempts
+        """Attempts counted, the claimed one included."""
+        self.claimed = claimed
+        """Whether the next run is already counted in the store."""
+        self.redriven = redriven
+        self.joint = joint
+        """Shared by the jobs of one event with several subscribers."""
+        self.keys: list[tuple[str, str]] | None = None
+        """Replay keys put while the job ran."""
+
+
+class LaneState(Enum):
+    """Where a lane is; a lane is in the ready queue exactly when it is READY."""
+
+    IDLE = auto()
+    READY = auto()
+    RUNNING = auto()
+    WAITING = auto()
+
+
+class Lane:
+    """The queue of one key."""
+
+    __slots__ = ("jobs", "key", "state")
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        self.jobs: deque[Job] = deque()
+        self.state = LaneState.IDLE
+
+
+class Lanes:
+    """All lanes, and the queue of those that have something to run."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self.jobs = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def ready(self) -> int:
+        """Lanes that wait for a worker."""
+        return len(self._ready)
+
+    def waiting(self) -> int:
+        """Lanes held up by a retry."""
+        return sum(lane.state is LaneState.WAITING for lane in self._lanes.values())
+
+    def add(self, key: tuple[str, str], job: Job) -> Lane:
+        """Append a job to its lane, which becomes ready if it was idle."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+        lane.jobs.append(job)
+        self.jobs += 1
+        if lane.state is LaneState.IDLE:
+            self.make_ready(lane)
+        return lane
+
+    def make_ready(self, lane: Lane) -> None:
+        """Queue a lane for a worker."""
+        lane.state = LaneState.READY
+        self._ready.append(lane)
+
+    def unready(self, lane: Lane) -> None:
+        """Take a lane out of the ready queue again."""
+        self._ready.remove(lane)
+
+    def take(self) -> Lane | None:
+        """Take the lane that has waited longest; it is RUNNING from here."""
+        if not self._ready:
+            return None
+        lane = self._ready.popleft()
+        lane.state = LaneState.RUNNING
+        return lane
+
+    def finish(self, lane: Lane) -> None:
+        """Give a lane back after its turn: ready again, or gone when it is empty."""
+        if lane.jobs:
+            self.make_ready(lane)
+        else:
+            lane.state = LaneState.IDLE
+            del self._lanes[lane.key]
+
+    def wait(self, lane: Lane) -> None:
+        """Hold a lane up until `make_ready`."""
+        lane.state = LaneState.WAITING
+
+    def done(self, lane: Lane) -> None:
+        """Take the finished job off the head of its lane."""
+        lane.jobs.popleft()
+        self.jobs -= 1
+
+    def drain(self) -> list[Job]:
+        """Empty everything; return the jobs that never finished."""
+        left = [job for lane in self._lanes.values() for job in lane.jobs]
+        self._lanes.clear()
+        self._ready.clear()
+        self.jobs = 0
+        return left

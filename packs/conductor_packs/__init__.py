@@ -1,0 +1,1 @@
+"""Built-in packs; each stands alone and imports only the sdk."""

@@ -1,0 +1,1 @@
+"""The demonstration pack: what the tutorial builds, and one queued kind more."""

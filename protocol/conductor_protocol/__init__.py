@@ -1,0 +1,1 @@
+"""The wire of a link, both ends, without I/O. Import the submodules."""

@@ -1,0 +1,1 @@
+"""The hash-chained journal as mathematics: canonical JSON, entries, links and the verify walk."""

@@ -1,0 +1,200 @@
+"""KernelEvent v2 and its ids.
+
+Promise: the same subject, kind and idempotency key give the same `event_id` on every machine.
+Refusal: a malformed event never becomes a KernelEvent. Bytes and fields in, values out: no clock
+and no randomness, so the cores may import it; `event_builder` has both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from conductor_sdk.errors import EventMalformed
+
+EVENT_ID_MAX = 128
+KIND_MAX = 160
+KERNEL_KINDS = frozenset({
+    "task_created", "task_claimed", "task_blocked", "task_unblocked", "task_waiting",
+    "task_resumed", "task_completed", "task_released", "task_delegated", "run_started",
+    "run_paused", "run_failed", "run_succeeded", "workspace_updated", "workspace_warning",
+    "spec_tampered", "checkpoint",
+})  # fmt: skip
+"""The closed set of bare kinds of the kernel; every other kind is `<slug>:<snake_case>`."""
+RESERVED_SLUGS = frozenset({"conductor", "agent-runtime"})
+"""Slugs that the daemon owns; no pack may claim them."""
+SLUG = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
+_KIND = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*:[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ENVELOPE = frozenset({"schema_version", "kind", "event_id", "timestamp", "from", "payload"})
+
+
+class KernelEvent(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}, gc=False
+):
+    """One fact, as the wire carries it. Compare by value; never mutate `payload`."""
+
+    schema_version: int
+    kind: str
+    event_id: str
+    timestamp: str
+    """UTC, ISO 8601, ends in `Z`."""
+    from_: str
+    """The subject of the credential of whoever emitted it."""
+    payload: Any
+    """A JSON object; a typed value where the subscription names a payload type."""
+
+    @property
+    def time(self) -> datetime:
+        """`timestamp` as an aware datetime."""
+        return datetime.fromisoformat(self.timestamp)
+
+    def to_json(self) -> bytes:
+        """Encode as compact JSON; v1 events come out flat, as they came in."""
+        return encode_event(self)
+
+
+_fast = msgspec.json.Decoder(KernelEvent)
+_slow = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_sorted_encoder = msgspec.json.Encoder(order="sorted")
+_seen_kinds: set[str] = set()
+
+
+def is_kind(kind: str) -> bool:
+    """Tell whether `kind` is a kernel kind or `<slug>:<snake_case>`, at most 160 characters."""
+    return kind in KERNEL_KINDS or (len(kind) <= KIND_MAX and _KIND.match(kind) is not None)
+
+
+def is_event_id(event_id: str) -> bool:
+    """Tell whether an id from outside is acceptable: 1 to 128 characters, no control character."""
+    return 0 < len(event_id) <= EVENT_ID_MAX and (
+        event_id.isprintable() or _CONTROL.search(event_id) is None
+    )
+
+
+def keyed_event_id(subject: str, kind: str, key: str) -> str:
+    """Derive the id of an event that has an idempotency key; vectors in `docs/protocol.md`."""
+    return "evt-" + _digest("conductor.event.v2", subject, kind, key)
+
+
+def parse_event(raw: bytes | msgspec.Raw) -> KernelEvent:
+    """Decode one event from JSON bytes.
+
+    A v2 event whose fields stand beside the envelope is folded into `payload`; a flat v1 event
+    gets an id derived from its canonical content.
+
+    Raises:
+        EventMalformed: With what is wrong and where; nothing of the event is kept.
+    """
+    try:
+        event = _fast.decode(raw)
+    except msgspec.ValidationError:
+        return event_from_fields(_decode_object(raw))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise EventMalformed(str(error)) from None
+    if event.schema_version != 2:  # noqa: PLR2004  the version of the envelope that this is
+        return event_from_fields(_decode_object(raw))
+    _check(event)
+    return event
+
+
+def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
+    """Build an event from a decoded object, v2 nested, v2 flat or v1.
+
+    Raises:
+        EventMalformed: With what is wrong and where.
+    """
+    version = fields.get("schema_version")
+    if version == 1 and not isinstance(version, bool):
+        return _from_v1(fields)
+    beside = {name: value for name, value in fields.items() if name not in _ENVELOPE}
+    payload = fields.get("payload", {})
+    if not isinstance(payload, Mapping):
+        raise EventMalformed("payload is not an object")
+    clash = sorted(beside.keys() & payload.keys())
+    if clash:
+        raise EventMalformed(f"{clash[0]!r} stands both beside and inside payload")
+    envelope = {name: fields.get(name) for name in _ENVELOPE}
+    envelope["payload"] = {**payload, **beside} if beside else dict(payload)
+    try:
+        event = msgspec.convert(envelope, KernelEvent)
+    except msgspec.ValidationError as error:
+        raise EventMalformed(str(error)) from None
+    if event.schema_version != 2:  # noqa: PLR2004  the version of the envelope that this is
+        raise EventMalformed(f"schema_version {event.schema_version} is not 1 or 2")
+    _check(event)
+    return event
+
+
+def encode_event(event: KernelEvent) -> bytes:
+    """Encode an event as compact JSON bytes, v1 flat and without its derived id."""
+    if event.schema_version == 1:
+        return _encoder.encode(
+            {
+                "schema_version": 1,
+                "timestamp": event.timestamp,
+                "kind": event.kind,
+                **event.payload,
+            }
+        )
+    return _encoder.encode(event)
+
+
+def _check(event: KernelEvent) -> None:
+    if event.kind not in _seen_kinds:
+        if not is_kind(event.kind):
+            raise EventMalformed(f"kind {event.kind[:KIND_MAX]!r} is not <slug>:<snake_case>")
+        if len(_seen_kinds) < 4096:  # noqa: PLR2004  a hostile peer must not grow it for ever
+            _seen_kinds.add(event.kind)
+    if not is_event_id(event.event_id):
+        raise EventMalformed("event_id is not 1 to 128 characters without control characters")
+    if not is_event_id(event.from_):
+        raise EventMalformed("from is not 1 to 128 characters without control characters")
+    if type(event.payload) is not dict:
+        raise EventMalformed("payload is not an object")
+    _check_time(event.timestamp)
+
+
+def _check_time(timestamp: str) -> None:
+    try:
+        datetime.fromisoformat(timestamp)
+    except ValueError:
+        raise EventMalformed(f"timestamp {timestamp[:40]!r} is not ISO 8601") from None
+    if timestamp[-1] != "Z" or timestamp[10:11] != "T":
+        raise EventMalformed(f"timestamp {timestamp[:40]!r} is not UTC with a final Z")
+
+
+def _from_v1(fields: Mapping[str, Any]) -> KernelEvent:
+    kind, timestamp = fields.get("kind"), fields.get("timestamp")
+    if kind not in KERNEL_KINDS:
+        raise EventMalformed("a version 1 event needs one of the 17 kernel kinds")
+    if not isinstance(timestamp, str):
+        raise EventMalformed("timestamp is required")
+    _check_time(timestamp)
+    event_id = "evt-" + _digest("conductor.event.v1", _sorted_encoder.encode(fields).decode())
+    flat = {k: v for k, v in fields.items() if k not in {"schema_version", "kind", "timestamp"}}
+    return KernelEvent(1, kind, event_id, timestamp, "", flat)
+
+
+def _decode_object(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    try:
+        fields = _slow.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise EventMalformed(str(error)) from None
+    if not isinstance(fields, dict):
+        raise EventMalformed("an event is a JSON object")
+    return fields  # pyright: ignore[reportUnknownVariableType]  # JSON object keys are strings
+
+
+def _digest(*parts: str) -> str:
+    hasher = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        hasher.update(len(data).to_bytes(4, "big") + data)
+    return hasher.hexdigest()[:32]

@@ -1,0 +1,34 @@
+"""What a pack is: a manifest, handlers by kind, and optionally a background task.
+
+Promise: registration is data that is inspected before anything runs. Refusal: constructing a Pack
+validates nothing and imports nothing; the registry does, and says why it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conductor_sdk.context import PackContext
+from conductor_sdk.handler import Handler, Subscription
+from conductor_sdk.manifest import PackManifest
+
+
+def _itself(ctx: PackContext) -> Any:
+    return ctx
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The object behind a `conductor.packs` entry point."""
+
+    manifest: PackManifest
+    handlers: Mapping[str, Handler | Subscription] = field(default_factory=dict[str, Any])
+    """One handler for each subscribed kind."""
+    context: Callable[[PackContext], Any] = _itself
+    """Wraps the daemon's context into the pack's own context type, once per pack."""
+    background: Callable[[PackContext], Awaitable[None]] | None = None
+    """A coroutine that runs while the daemon does; cancelled at drain, restarted if it fails."""
+    samples: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict[str, Any])
+    """Payloads by subscribed kind, for the conformance suite; the daemon does not read them."""

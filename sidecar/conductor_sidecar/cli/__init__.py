@@ -1,0 +1,1 @@
+"""Commands of `conductor`; each module is loaded only when its command is used."""

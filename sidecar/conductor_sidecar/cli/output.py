@@ -1,0 +1,97 @@
+"""How commands print: tables for people, JSON for programs.
+
+Promise: the same bytes in a pipe as on a terminal but for colour, whole in 80 columns, safe from
+control characters in data. Refusal: nothing is fetched or decided here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+WIDTH = 80
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_line(value: object) -> None:
+    """Print a value as one line of JSON, at once."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(value).decode())
+    sys.stdout.flush()
+
+
+def clean(text: str) -> str:
+    """Replace control characters: data must not drive the terminal."""
+    return _CONTROL.sub("�", text)
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print aligned columns; numbers to the right, the last column wraps within the width."""
+    cells = [[clean("" if cell is None else str(cell)) for cell in row] for row in rows]
+    widths = [
+        max(len(heading), *(len(row[i]) for row in cells)) if cells else len(heading)
+        for i, heading in enumerate(headings)
+    ]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(headings))
+    ]
+    click.echo(click.style(_line(headings, widths, right), bold=True))
+    for row in cells:
+        _print_row(row, widths, right)
+
+
+def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    room = max(24, WIDTH - indent)
+    last = row[-1] if row else ""
+    chunks = _wrap(last, room)
+    click.echo(_line([*row[:-1], chunks[0]], widths, right))
+    for chunk in chunks[1:]:
+        click.echo(" " * (indent if indent + room <= WIDTH else 4) + chunk)
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    parts = [
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def age(seconds: float | None) -> str:
+    """Return a duration for people: `3 s`, `5 min`, `2 h`, `4 d`."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:.0f} ms"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:  # noqa: PLR2004  the binary step
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"

@@ -1,0 +1,101 @@
+"""How a command reaches a workspace: through the running daemon, or its stores directly.
+
+Promise: a command gives the same answer either way. With a daemon it asks the control socket;
+without one it waits up to 10 s for the workspace's lock and opens the stores itself. Refusal: it
+never starts a daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from conductor_sdk.client import SidecarAnswered, ask
+from conductor_sdk.errors import ConductorError, SidecarUnreachable
+from conductor_sdk.workspace import Workspace, resolve_workspace
+from conductor_sidecar.errors import (
+    DeadLetterNotFound,
+    EventNotFound,
+    LoopbackOnly,
+    NeverRun,
+    RequestInvalid,
+)
+
+if TYPE_CHECKING:
+    from conductor_sidecar.desk import StoreDesk
+
+T = TypeVar("T")
+LOCK_WAIT_S = 10.0
+ASK_TIMEOUT_S = 30.0
+_OURS: dict[str, type[ConductorError]] = {
+    error.code: error for error in (DeadLetterNotFound, EventNotFound, LoopbackOnly, RequestInvalid)
+}
+
+
+class Reach:
+    """One workspace, for one command."""
+
+    def __init__(self, path: Path) -> None:
+        self.workspace: Workspace = resolve_workspace(path)
+
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Ask the running daemon.
+
+        Raises:
+            SidecarUnreachable: None runs.
+            ConductorError: What the daemon raised.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        try:
+            answer = ask(self.workspace, method, path, encoded, timeout_s=ASK_TIMEOUT_S)
+        except SidecarAnswered as error:
+            raise _restored(error) from None
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
+    def either(
+        self,
+        online: Callable[[], T],
+        offline: Callable[[StoreDesk], Awaitable[T]],
+    ) -> T:
+        """Ask the daemon; without one, do the same on the stores.
+
+        Raises:
+            WorkspaceBusy: Another command holds the stores for longer than 10 s.
+            NeverRun: There are no stores yet.
+        """
+        try:
+            return online()
+        except SidecarUnreachable:
+            return asyncio.run(self._on_stores(offline))
+
+    async def _on_stores(self, work: Callable[[StoreDesk], Awaitable[T]]) -> T:
+        from conductor_sdk.clock import SystemClock
+        from conductor_sidecar.app import open_stores, workspace_lock
+        from conductor_sidecar.settings import Settings
+
+        if not self.workspace.sidecar_db.exists():
+            raise NeverRun(str(self.workspace.root))
+        lock = workspace_lock(self.workspace, "conductor (a command)")
+        await lock.acquire(LOCK_WAIT_S)
+        try:
+            async with open_stores(self.workspace, Settings(), clock=SystemClock()) as stores:
+                return await work(stores.desk)
+        finally:
+            lock.release()
+
+
+def _restored(error: SidecarAnswered) -> ConductorError:
+    """Turn an answered error back into the class that has the right exit code."""
+    kind = _OURS.get(str(error.data.get("code")))
+    return error if kind is None else kind(_detail(error, kind), hint=error.hint)
+
+
+def _detail(error: SidecarAnswered, kind: type[ConductorError]) -> str:
+    text = error.detail.removesuffix(f"[{kind.code}]").strip()
+    return text.removeprefix(kind().message).removeprefix(":").strip()

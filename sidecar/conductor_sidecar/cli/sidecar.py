@@ -1,0 +1,86 @@
+"""`conductor sidecar`: the daemon in the foreground.
+
+Promise: SIGTERM and SIGINT drain; a second one stops at once, and nothing is lost either way.
+Refusal: it does not fork, write PID files or change directories; a supervisor does that better.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor_sidecar.cli.options import (
+    config_option,
+    parse_assignments,
+    set_option,
+    workspace_option,
+)
+
+
+@click.command()
+@workspace_option
+@config_option
+@click.option("--adapter", metavar="NAME", help="Link adapter: websocket (default) or memory.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least severe log level.",
+)  # fmt: skip
+@set_option
+def sidecar(
+    workspace: Path, config_file: Path | None, adapter: str | None, log_level: str | None,
+    assignments: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Run the daemon in the foreground.
+
+    It needs an enrolled workspace (`conductor enroll`), except with `--adapter memory`, the
+    loopback whose other end is `conductor inbox`.
+
+    \b
+    Stops on SIGTERM or Ctrl-C: running handlers are given drain.deadline_s.
+    Exit codes: 0 stopped, 6 another sidecar owns the workspace,
+                77 credential refused, 78 bad configuration.
+    """
+    flags: dict[str, Any] = parse_assignments(assignments)
+    if adapter is not None:
+        flags["link.adapter"] = adapter
+    if log_level is not None:
+        flags["logs.level"] = log_level
+    _run(workspace, config_file, flags)
+
+
+def _run(path: Path, config_file: Path | None, flags: dict[str, Any]) -> None:
+    import asyncio
+    import os
+
+    from conductor_sdk.workspace import resolve_workspace
+    from conductor_sidecar.config import load_configuration
+    from conductor_sidecar.logs import configure
+
+    workspace = resolve_workspace(path)
+    configuration = load_configuration(
+        workspace.root, file=config_file, environ=os.environ, flags=flags
+    )
+    configure(configuration.settings.logs)
+    asyncio.run(_serve(workspace, configuration.settings))
+
+
+async def _serve(workspace: Any, settings: Any) -> None:
+    import asyncio
+    import os
+    import signal
+
+    from conductor_sidecar.serve import serve
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            # Asked twice: everything that was promised is on the disk already.
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    await serve(workspace, settings, stop)

@@ -1,0 +1,124 @@
+"""What the running daemon does for whoever asks over the control socket.
+
+Promise: one method for each request, the same that the commands use. Refusal: HTTP is not known
+here, nor how anything is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from conductor_handlers.dispatcher import Dispatcher
+from conductor_sdk.context import PushReceipt, SyncPort
+from conductor_sidecar.desk import StoreDesk
+from conductor_sidecar.errors import LoopbackOnly
+from conductor_sidecar.feed import Activity, Feed
+from conductor_sidecar.report import StatusReport
+
+
+class Sent(Protocol):
+    """Where a sent event stands in the conductor's history."""
+
+    @property
+    def sequence(self) -> int:
+        """Its sequence."""
+        ...
+
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+        ...
+
+
+class Loopback(Protocol):
+    """The far end of the memory adapter."""
+
+    async def send(
+        self, kind: str, payload: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Sent:
+        """Send an event down as the conductor; returns its sequence and event id."""
+        ...
+
+
+class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters a request is about."""
+
+    event_ids: list[str] = []
+    kind: str | None = None
+    all: bool = False
+    dry_run: bool = False
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a redrive or drop did, or would do."""
+
+    event_ids: list[str]
+    dry_run: bool
+
+
+class Control:
+    """The daemon's side of the control socket."""
+
+    def __init__(
+        self,
+        desk: StoreDesk,
+        dispatcher: Dispatcher,
+        feed: Feed,
+        sync_port: SyncPort,
+        report: Callable[[], Awaitable[StatusReport]],
+        loopback: Loopback | None = None,
+    ) -> None:
+        self.desk = desk
+        self._dispatcher = dispatcher
+        self._feed = feed
+        self._sync_port = sync_port
+        self._report = report
+        self._loopback = loopback
+
+    async def status(self) -> StatusReport:
+        """Return a snapshot of the daemon."""
+        return await self._report()
+
+    async def push(self, events: Sequence[Mapping[str, Any]]) -> list[PushReceipt]:
+        """Push events of any loaded pack's kinds."""
+        receipts = await self._sync_port.push_kernel_events(events)
+        for receipt in receipts:
+            self._feed.note(
+                receipt.status, kind=receipt.kind, event_id=receipt.event_id,
+                detail=receipt.reason or "",
+            )  # fmt: skip
+        return receipts
+
+    def watch(self) -> AsyncIterator[list[Activity]]:
+        """Follow what happens."""
+        return self._feed.watch()
+
+    async def redrive(self, selection: Selection) -> Done:
+        """Run dead letters again."""
+        chosen = await self._chosen(selection)
+        if not selection.dry_run:
+            await self._dispatcher.resume(await self.desk.redrive(chosen))
+        return Done(chosen, selection.dry_run)
+
+    async def drop(self, selection: Selection) -> Done:
+        """Forget dead letters."""
+        chosen = await self._chosen(selection)
+        if not selection.dry_run:
+            await self.desk.drop(chosen)
+        return Done(chosen, selection.dry_run)
+
+    async def loopback_send(
+        self, kind: str, payload: Mapping[str, Any], idempotency_key: str | None
+    ) -> Sent:
+        """Send an event down as the conductor, with the memory adapter only."""
+        if self._loopback is None:
+            raise LoopbackOnly
+        return await self._loopback.send(kind, payload, idempotency_key=idempotency_key)
+
+    async def _chosen(self, selection: Selection) -> list[str]:
+        return await self.desk.select(
+            selection.event_ids, kind=selection.kind, everything=selection.all
+        )

@@ -1,0 +1,152 @@
+"""What happens, for people who watch: the live tail and the last errors.
+
+Promise: watching costs nothing while nobody watches, and a slow watcher loses records, counted,
+rather than slow the daemon. Refusal: nothing here is durable; `explain` reads the stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import assert_never
+
+import msgspec
+
+from conductor_protocol.effects import Deliver
+from conductor_sdk.clock import Clock, wire_time
+from conductor_sdk.errors import ConductorError
+from conductor_sdk.records import Buried, Delivered, Position, RetryLater, Settled
+
+WATCH_WINDOW = 4096
+ERRORS_KEPT = 20
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """One line of the live tail."""
+
+    at: str
+    what: str
+    """received, handled, replayed, ignored, unhandled, retry, dead_letter, queued, sent, dropped,
+    confirmed, rejected, link, gap, lost_view."""
+    kind: str = ""
+    event_id: str = ""
+    detail: str = ""
+
+
+class LastError(msgspec.Struct, frozen=True):
+    """A recent failure, for `status`."""
+
+    at: str
+    code: str
+    message: str
+
+
+class Feed:
+    """Collects activity from all parts; implements their observer protocols."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watchers: set[deque[Activity]] = set()
+        self._wake = asyncio.Event()
+        self.errors: deque[LastError] = deque(maxlen=ERRORS_KEPT)
+        self.refusals: dict[str, int] = {}
+        """Protocol refusals by code, since the start."""
+        self.on_settled: Callable[[Sequence[Settled]], None] | None = None
+        self._names: OrderedDict[Position, tuple[str, str]] = OrderedDict()
+        """Kind and id of the events that were shown, so that their outcomes can be named."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody looks."""
+        return bool(self._watchers)
+
+    def note(self, what: str, *, kind: str = "", event_id: str = "", detail: str = "") -> None:
+        """Show one activity to whoever watches."""
+        if self._watchers:
+            now = wire_time(self._clock.now())
+            self._show([Activity(now, what, kind, event_id, detail)])
+
+    def failed(self, error: ConductorError) -> None:
+        """Remember a failure for `status`."""
+        now = wire_time(self._clock.now())
+        self.errors.append(LastError(now, error.code, error.message))
+
+    def refused(self, code: str, detail: str) -> None:
+        """Count a protocol refusal."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+        self.note("refused", detail=f"{code}: {detail}")
+
+    def trouble(self, error: Exception) -> None:
+        """Remember that a store refused a write which is tried again."""
+        if isinstance(error, ConductorError):
+            self.failed(error)
+
+    def received(self, deliver: Deliver, positions: Sequence[Position | None]) -> None:
+        """Show a stored batch; None stands for an event that was known already."""
+        for refusal in deliver.refused:
+            self.refused(refusal.code, refusal.detail)
+        if self._watchers:
+            now = wire_time(self._clock.now())
+            for position, arrived in zip(positions, deliver.events, strict=True):
+                event, detail = arrived.event, f"#{arrived.sequence}"
+                if position is None:
+                    detail += " again"
+                else:
+                    self._remember(position, event.kind, event.event_id)
+                self._show([Activity(now, "received", event.kind, event.event_id, detail)])
+
+    def settled(self, outcomes: Sequence[Settled]) -> None:
+        """Show settled events and pass them on."""
+        if self.on_settled is not None:
+            self.on_settled(outcomes)
+        if self._watchers:
+            now = wire_time(self._clock.now())
+            self._show(
+                [
+                    _activity(now, outcome, *self._names.get(outcome.position, ("", "")))
+                    for outcome in outcomes
+                ]
+            )
+
+    async def watch(self) -> AsyncIterator[list[Activity]]:
+        """Yield activity in batches until closed; `lost_view` says how many were not shown."""
+        mine: deque[Activity] = deque(maxlen=WATCH_WINDOW)
+        self._watchers.add(mine)
+        try:
+            while True:
+                while not mine:
+                    await self._wake.wait()
+                    self._wake.clear()
+                batch = list(mine)
+                mine.clear()
+                if len(batch) == WATCH_WINDOW:
+                    note = Activity(batch[0].at, "lost_view", detail="too much to show it all")
+                    batch.insert(0, note)
+                yield batch
+        finally:
+            self._watchers.discard(mine)
+
+    def _remember(self, position: Position, kind: str, event_id: str) -> None:
+        self._names[position] = (kind, event_id)
+        if len(self._names) > WATCH_WINDOW:
+            self._names.popitem(last=False)
+
+    def _show(self, batch: list[Activity]) -> None:
+        for watcher in self._watchers:
+            watcher.extend(batch)
+        self._wake.set()
+
+
+def _activity(now: str, outcome: Settled, kind: str, event_id: str) -> Activity:
+    match outcome:
+        case Delivered():
+            return Activity(now, outcome.status, kind, event_id, outcome.action)
+        case RetryLater():
+            text = f"attempt {outcome.attempts}: {outcome.error}"
+            return Activity(now, "retry", kind, event_id, text)
+        case Buried():
+            text = f"{outcome.error_code} after {outcome.attempts} attempts"
+            return Activity(now, "dead_letter", kind, event_id, text)
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,67 @@
+"""Structured logs on standard error.
+
+Promise: one line per record, JSON in a pipe, readable on a terminal; control characters never
+reach the terminal and a `Secret` never shows. Refusal: nothing is configured at import.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from conductor_sdk.secret import Secret
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from conductor_sidecar.settings import LogSettings
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING,
+           "error": logging.ERROR}  # fmt: skip
+
+
+def configure(settings: LogSettings) -> None:
+    """Set structlog up for this process."""
+    terminal = sys.stderr.isatty()
+    console = settings.format == "console" or (settings.format == "auto" and terminal)
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=terminal)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            clean,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(**fields: object) -> FilteringBoundLogger:
+    """Return a logger with bound fields."""
+    logger: FilteringBoundLogger = structlog.get_logger(**fields)
+    return logger
+
+
+def clean(
+    _logger: object, _method: str, record: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Strip control characters from every text, and values that must not print."""
+    for name, value in record.items():
+        if isinstance(value, str):
+            record[name] = _CONTROL.sub("�", value)
+        elif isinstance(value, Secret):
+            record[name] = "…"
+    return record

@@ -1,0 +1,196 @@
+"""Run a whole sidecar in this process: lock, stores, control socket, daemon, in this order.
+
+Promise: what was opened is closed in the reverse order, whatever happens in between. Refusal: no
+signal handling and no printing; that is the command's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import re
+import secrets
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from conductor_sdk.clock import Clock, SystemClock
+from conductor_sdk.secret import Secret
+from conductor_sdk.workspace import Workspace, bind_control_socket, remove_control_socket
+from conductor_sidecar.app import (
+    CrashPoint,
+    Stores,
+    build_daemon,
+    load_enrollment,
+    no_crash,
+    open_history,
+    open_stores,
+    workspace_lock,
+)
+from conductor_sidecar.control import Control
+from conductor_sidecar.pack_selection import selected_packs
+from conductor_sidecar.runtime import Daemon, Parts
+from conductor_sidecar.settings import Settings
+
+if TYPE_CHECKING:
+    from conductor_server.loopback import Loopback
+
+MEMORY = "memory"
+GC_THRESHOLDS = (50_000, 20, 50)
+"""Batches make many short-lived objects; the default thresholds cost a third of the throughput."""
+_NOT_SUBJECT = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this sidecar is, and where its conductor."""
+
+    subject: str
+    address: str
+    credential: Secret
+
+
+def identify(workspace: Workspace, settings: Settings) -> Identity:
+    """Read who we are: from the enrollment, or from the directory with the memory adapter.
+
+    Raises:
+        EnrollmentError: The workspace is not enrolled, or not any more.
+    """
+    if settings.link.adapter == MEMORY:
+        subject = _NOT_SUBJECT.sub("-", workspace.root.name)[:128] or "workspace"
+        return Identity(subject, f"memory://{secrets.token_hex(8)}", Secret("loopback"))
+    enrollment = load_enrollment(workspace)
+    return Identity(enrollment.subject, enrollment.url, enrollment.token)
+
+
+async def serve(
+    workspace: Workspace,
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    clock: Clock | None = None,
+    ready: asyncio.Event | None = None,
+    lock_timeout_s: float = 0.0,
+    crash_point: CrashPoint = no_crash,
+) -> None:
+    """Run a sidecar until `stop` is set.
+
+    Args:
+        workspace: Whose sidecar.
+        settings: Effective settings.
+        stop: Set by the caller to begin a clean stop.
+        clock: The time.
+        ready: Set when events are handled and the control socket answers.
+        lock_timeout_s: How long to wait for another owner of the workspace.
+        crash_point: For fault suites.
+
+    Raises:
+        WorkspaceBusy: Another process owns the workspace.
+        EnrollmentError: Not enrolled.
+        CredentialRefused: The conductor refused the credential on the first connection.
+    """
+    identity = identify(workspace, settings)
+    clock = clock or SystemClock()
+    lock = workspace_lock(workspace, "conductor sidecar")
+    await lock.acquire(lock_timeout_s)
+    try:
+        async with (
+            open_stores(workspace, settings, clock=clock, crash_point=crash_point) as stores,
+            _loopback(workspace, settings, identity, clock) as loopback,
+        ):
+            await _run(workspace, settings, stores, identity, loopback, stop, ready)
+    finally:
+        lock.release()
+
+
+async def _run(
+    workspace: Workspace, settings: Settings, stores: Stores, identity: Identity,
+    loopback: Loopback | None, stop: asyncio.Event, ready: asyncio.Event | None,
+) -> None:  # fmt: skip
+    daemon, parts = build_daemon(
+        workspace, settings, stores, selected_packs(settings),
+        address=identity.address, credential=identity.credential, subject=identity.subject,
+    )  # fmt: skip
+    control = Control(
+        parts.desk, parts.dispatcher, parts.feed, parts.packs.sync_port, daemon.report, loopback
+    )
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        async with _control_socket(workspace, control):
+            watchers = [
+                asyncio.create_task(_stop_when(stop, daemon), name="daemon.stopper"),
+                asyncio.create_task(_tell(daemon, ready), name="daemon.herald"),
+            ]
+            try:
+                await daemon.run()
+            finally:
+                for task in watchers:
+                    task.cancel()
+                await asyncio.gather(*watchers, return_exceptions=True)
+    finally:
+        await _close(parts)
+
+
+async def _stop_when(stop: asyncio.Event, daemon: Daemon) -> None:
+    await stop.wait()
+    daemon.stop()
+
+
+async def _tell(daemon: Daemon, ready: asyncio.Event | None) -> None:
+    await daemon.ready.wait()
+    if ready is not None:
+        ready.set()
+
+
+async def _close(parts: Parts) -> None:
+    await parts.packs.close()
+
+
+@contextlib.asynccontextmanager
+async def _control_socket(workspace: Workspace, control: Control) -> AsyncGenerator[None]:
+    from conductor_sidecar.http.server import SocketServer
+    from conductor_sidecar.http.surface import Surface
+
+    listener = bind_control_socket(workspace, lock_held=True)
+    server = SocketServer(Surface(control).app())
+    try:
+        await server.start(listener)
+        yield
+    finally:
+        await server.stop()
+        listener.close()
+        remove_control_socket(workspace)
+
+
+@contextlib.asynccontextmanager
+async def _loopback(
+    workspace: Workspace, settings: Settings, identity: Identity, clock: Clock
+) -> AsyncGenerator[Loopback | None]:
+    """Serve the far end of the memory adapter; nothing for any other."""
+    if settings.link.adapter != MEMORY:
+        yield None
+        return
+    from conductor_adapters.memory import listen
+    from conductor_server.loopback import Loopback
+
+    history = await open_history(workspace.state_dir / "loopback.db")
+    loopback = Loopback(history, clock, workspace.root, identity.subject)
+    listener = listen(identity.address.removeprefix("memory://"))
+    links: set[asyncio.Task[None]] = set()
+
+    async def accept() -> None:
+        while True:
+            link = asyncio.create_task(loopback.attach(await listener.accept()), name="loopback")
+            links.add(link)
+            link.add_done_callback(links.discard)
+
+    accepting = asyncio.create_task(accept(), name="loopback.accept")
+    try:
+        yield loopback
+    finally:
+        accepting.cancel()
+        await loopback.close()
+        await asyncio.gather(accepting, *links, return_exceptions=True)
+        await listener.close()
+        await history.close()

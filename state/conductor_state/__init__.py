@@ -1,0 +1,1 @@
+"""What must survive: replay log, outbox, dead letters, journal, history, identity."""

@@ -1,0 +1,1 @@
+"""In-memory twins of the stores: the same behaviour, nothing survives the process."""

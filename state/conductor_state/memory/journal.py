@@ -1,0 +1,90 @@
+"""The in-memory twin of the journal: the same chain, nothing survives the process.
+
+Promise: every method answers as `SqliteJournal` does after `create`. Refusal: no file, no thread,
+no lock; it passes the same contract suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from conductor_sdk.chain.entry import Draft, Entry, Head, extend, genesis, prepare
+from conductor_sdk.chain.verify import Verdict, verify
+from conductor_sdk.clock import Clock, SystemClock, wire_time
+from conductor_state.errors import StoreClosed
+
+
+class MemoryJournal:
+    """A journal in a list. Use from one event loop."""
+
+    def __init__(self, *, clock: Clock | None = None, log_id: str = "log-memory") -> None:
+        self._clock = clock or SystemClock()
+        self._log_id = log_id
+        self._entries: list[Entry] = []
+        self._closed = False
+
+    async def create(self) -> None:
+        """Do nothing: an in-memory log exists from the start."""
+        self._refuse_closed()
+
+    async def append(
+        self,
+        event_type: str,
+        actor: str,
+        payload: Mapping[str, Any],
+        *,
+        session_id: str = "",
+        task_id: str = "",
+    ) -> int:
+        """Append one entry; returns its sequence number, from 1."""
+        draft = Draft(event_type, actor, payload, session_id, task_id)
+        return (await self.append_many([draft]))[0]
+
+    async def append_many(self, drafts: Sequence[Draft]) -> list[int]:
+        """Append entries in order, next to each other; all or none."""
+        self._refuse_closed()
+        prepared = [prepare(draft) for draft in drafts]
+        entries = extend(self._log_id, self._head(), prepared, wire_time(self._clock.now()))
+        self._entries += entries
+        return [entry.sequence for entry in entries]
+
+    async def head(self) -> tuple[int, str]:
+        """Return (number of entries, hash of the last; the genesis hash when empty)."""
+        self._refuse_closed()
+        head = self._head()
+        return head.size, head.hash
+
+    async def tail(self, after: int = 0, limit: int = 100) -> list[Entry]:
+        """Return entries with a sequence beyond `after`, in order, at most `limit`."""
+        self._refuse_closed()
+        return self._entries[max(0, after) :][:limit]
+
+    async def latest(self, limit: int = 20) -> list[Entry]:
+        """Return the newest entries, in order, at most `limit`."""
+        self._refuse_closed()
+        return self._entries[-limit:]
+
+    async def entries(self, after: int = 0) -> AsyncIterator[Entry]:
+        """Iterate over all entries beyond `after`."""
+        self._refuse_closed()
+        for entry in self._entries[max(0, after) :]:
+            yield entry
+
+    async def verify(self, anchors: Sequence[Head] = ()) -> Verdict:
+        """Walk the whole log and say what is wrong with it."""
+        self._refuse_closed()
+        return verify(self._entries, self._log_id, anchors=anchors, recorded=self._head())
+
+    async def close(self) -> None:
+        """Refuse everything from now on. Idempotent."""
+        self._closed = True
+
+    def _head(self) -> Head:
+        if not self._entries:
+            return Head(0, genesis(self._log_id))
+        return Head(len(self._entries), self._entries[-1].hash)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreClosed("the in-memory journal")

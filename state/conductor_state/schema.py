@@ -1,0 +1,69 @@
+"""Schemas and their migrations: plain SQL files, applied in order, forward only.
+
+Promise: a file is at a version that this program knows when `migrate` returns, and a copy of it
+from before stands beside it. Refusal: a file of a newer program is not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from conductor_state.errors import SchemaTooNew
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A named list of migrations; a file at version `n` has had the first `n` of them."""
+
+    name: str
+    migrations: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The version that this program writes: kept in the file as `PRAGMA user_version`."""
+        return len(self.migrations)
+
+
+def load_schema(name: str) -> Schema:
+    """Read a schema that ships with this package: `sidecar` or `conductor`."""
+    files = sorted((_MIGRATIONS / name).glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    return Schema(name, tuple(file.read_text(encoding="utf-8") for file in files))
+
+
+def migrate(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
+    """Bring the database to `schema.version`, each migration in a transaction of its own.
+
+    An existing database is copied to `<file>.v<N>.bak` (mode 0600) before it changes.
+
+    Raises:
+        SchemaTooNew: The file has a higher version than this program knows.
+    """
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > schema.version:
+        raise SchemaTooNew(f"{path} has version {found}, this program knows {schema.version}")
+    if 0 < found < schema.version:
+        _back_up(connection, path.with_name(f"{path.name}.v{found}.bak"))
+    for number, script in enumerate(schema.migrations[found:], start=found + 1):
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;"
+            )
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _back_up(connection: sqlite3.Connection, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    copy = sqlite3.connect(target)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()

@@ -1,0 +1,211 @@
+"""A SQLite file that several processes write: opening it, waiting for it, its transactions.
+
+Promise: a write transaction holds the lock before it reads, its COMMIT is durable, and a waiting
+process gets its turn. Refusal: reading never creates the file, a lock is not waited for beyond
+the bound, and the write-ahead log is not used: common SQLite versions can corrupt it when
+processes share a file.
+
+Not shared between threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from conductor_state.errors import StoreIOError
+from conductor_state.journal_errors import (
+    JournalBusy,
+    JournalCorrupt,
+    JournalMissing,
+    is_busy,
+    journal_error,
+)
+
+T = TypeVar("T")
+
+_PAUSE_FIRST_S = 0.012
+_PAUSE_LAST_S = 0.001
+_PRAGMAS = (
+    "busy_timeout = 0",  # `_patiently` waits instead, fairly
+    "synchronous = FULL",  # with TRUNCATE the end of the rollback journal is synced as well
+    "fullfsync = ON",  # macOS: without it fsync does not reach the platter
+    "cache_size = -1024",
+    "mmap_size = 0",
+    "temp_store = MEMORY",
+    "trusted_schema = OFF",
+    "foreign_keys = ON",
+)
+
+
+class SharedFile:
+    """Opens at first use, and again when the file was replaced or removed meanwhile."""
+
+    def __init__(self, path: Path, *, timeout_s: float) -> None:
+        self.path = path
+        self._timeout_s = timeout_s
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self._giving_up = threading.Event()
+
+    def give_up(self) -> None:
+        """Stop waiting for locks, from any thread: the owner is closing."""
+        self._giving_up.set()
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """Hold the write lock of the file that is at the path now; commit at the end.
+
+        Creates the file, mode 0600, where it is missing.
+
+        Raises:
+            JournalBusy: No turn within the bound.
+            StateError: Nothing was written.
+        """
+        with self._translated():
+            connection = self._locked()
+            try:
+                yield connection
+                self._patiently(partial(connection.execute, "COMMIT"))
+            except BaseException:
+                _undo(connection)
+                raise
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on one state of the file; more than once if a writer was in the way.
+
+        Raises:
+            JournalMissing: There is no file.
+            JournalBusy: No turn within the bound.
+        """
+
+        def attempt() -> T:
+            connection = self._opened(create=False)
+            try:
+                connection.execute("BEGIN")
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                _undo(connection)
+                raise
+            return result
+
+        with self._translated():
+            return self._patiently(attempt)
+
+    def _locked(self) -> sqlite3.Connection:
+        while True:
+            connection = self._opened(create=True)
+            self._patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
+            if self._inode == _inode(self.path):
+                return connection
+            _undo(connection)  # the file was replaced while we waited: look again
+
+    def _opened(self, *, create: bool) -> sqlite3.Connection:
+        if self._connection is not None and self._inode == _inode(self.path):
+            return self._connection
+        self.close()
+        if create:
+            _make_private(self.path)
+        inode = _inode(self.path)
+        if inode is None:
+            raise JournalMissing(str(self.path))
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.text_factory = _decode
+            self._patiently(partial(_configure, connection))
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._inode = connection, inode
+        return connection
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Ask until the file is free, at most `timeout_s` of waiting in all.
+
+        Who has waited longer asks more often, so newcomers cannot overtake for ever.
+        """
+        waited_s, pause_s = 0.0, _PAUSE_FIRST_S
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+            if waited_s >= self._timeout_s or self._giving_up.is_set():
+                raise JournalBusy(f"{self.path}, after {waited_s:.1f} s")
+            span_s = pause_s * random.uniform(0.5, 1.5)  # noqa: S311  spreads callers, no secret
+            self._giving_up.wait(span_s)
+            waited_s += span_s
+            pause_s = max(_PAUSE_LAST_S, pause_s * 0.9)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise journal_error(error, str(self.path)) from error
+        except OSError as error:
+            raise StoreIOError(f"{self.path}: {error.strerror}") from error
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    mode = connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()[0]
+    if mode != "truncate":
+        raise JournalCorrupt(f"it keeps its journal mode {mode}")
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """Create the file, mode 0600, only where there is none.
+
+    An existing one is not opened: closing it would drop the locks of this process's other
+    connections, for POSIX locks belong to the process.
+    """
+    for directory in reversed(path.parents):
+        if not directory.exists():
+            directory.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink():
+        raise StoreIOError(f"{path} is a symbolic link", hint=f"look at it: ls -l {path}")
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def _decode(data: bytes) -> str:
+    """Read text that may be damaged: it must reach whoever judges it, not stop the reading."""
+    return data.decode("utf-8", "surrogateescape")
