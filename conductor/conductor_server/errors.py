@@ -165,7 +165,7 @@ class SignalsUnreadable(ConductorError):
     """The inbox file holds a line that is not a signal."""
 
     code = "SIGNALS_UNREADABLE"
-    default_hint = "mend or remove the line; --json shows the others"
+    default_hint = "mend or remove that line of .lumenflow/memory/signals.jsonl"
     exit_code = Exit.INTEGRITY
 
 

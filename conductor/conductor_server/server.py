@@ -32,6 +32,8 @@ from conductor_server.operator_api import OperatorApi
 
 _BACKLOG = 128
 _SHUTDOWN_S = 5
+_TICK_S = 0.1
+_TICKS = 864_000
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -61,6 +63,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ask it to stop, now rather than at its next tick."""
+        self.should_exit = True
+        self._leaving.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -69,6 +77,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % _TICKS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._leaving.wait()
 
 
 def application(conductor: EmbeddedConductor, operator_token: Secret | None = None) -> Starlette:
@@ -122,7 +138,7 @@ async def serve(
         yield address
     finally:
         await conductor.close()
-        server.should_exit = True
+        server.leave()
         await running
         listener.close()
 

@@ -22,12 +22,12 @@ from conductor_handlers.intake import Intake
 from conductor_handlers.lanes import Job, Lane, Lanes
 from conductor_handlers.outcomes import OutcomeWriter
 from conductor_handlers.ports import ClaimStore, DispatchObserver
-from conductor_handlers.settlement import Answer, settle
+from conductor_handlers.settlement import Answer, delivered, settle
 from conductor_handlers.subscribers import Routes, done_key
 from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sdk.errors import EventMalformed
 from conductor_sdk.event import KernelEvent, parse_event
-from conductor_sdk.handler import Replayed
+from conductor_sdk.handler import Handled, Ignored, Replayed
 from conductor_sdk.records import Buried, Delivered, Pending, RetryLater, Settled
 
 TURN_JOBS = 64
@@ -232,8 +232,11 @@ class Dispatcher:
             attempt.job = None
 
     def _decide(self, job: Job, answer: Answer) -> Settled:
-        keys = tuple(job.keys) if job.keys else ()
-        job.keys = None
+        keys: tuple[tuple[str, str], ...] = ()
+        if job.keys:
+            keys, job.keys = tuple(job.keys), None
+        if isinstance(answer, Handled | Replayed | Ignored):
+            return delivered(job.position, answer, keys)
         return settle(
             job.position, answer, job.attempts, job.subscriber.policy,
             now_ms=epoch_ms(self._clock.now()), roll=self._random(), keys=keys,

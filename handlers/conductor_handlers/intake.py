@@ -35,12 +35,18 @@ class Intake:
     async def fresh(self, batch: Sequence[tuple[int, KernelEvent]]) -> list[Settled]:
         """Claim and queue fresh events; returns the outcomes of those that nobody wants."""
         routes = self.routes
-        wanted = [(position, event) for position, event in batch if event.kind in routes]
+        wanted = batch
+        if not routes.keys() >= {event.kind for _, event in batch}:
+            wanted = [(position, event) for position, event in batch if event.kind in routes]
         if wanted:
             await self._store.claim([position for position, _ in wanted])
         for position, event in wanted:
-            self._queue(Pending(position, event.event_id, event.kind, b"", 0, 0), event,
-                        routes[event.kind], claimed=True)  # fmt: skip
+            subscribers = routes[event.kind]
+            joint = Joint(len(subscribers)) if len(subscribers) > 1 else None
+            for subscriber in subscribers:
+                self._put(
+                    Job(position, event, subscriber, attempts=1, claimed=True, joint=joint), event
+                )
         if len(wanted) == len(batch):
             return []
         return [
@@ -66,32 +72,34 @@ class Intake:
                 settle([Buried(item.position, item.attempts, code, error.message)])
                 continue
             left_s = (item.not_before_ms - now_ms) / 1000
-            for lane in self._queue(item, event, subscribers, claimed=False):
+            for lane in self._queue(item, event, subscribers):
                 if left_s > 0 and lane.state is LaneState.READY and len(lane.jobs) == 1:
                     # The wall clock may have jumped: never wait longer than one retry may take.
                     self._lanes.unready(lane)
                     yield lane, min(left_s, subscribers[0].policy.cap_s)
 
     def _queue(
-        self,
-        item: Pending,
-        event: KernelEvent,
-        subscribers: tuple[Subscriber, ...],
-        *,
-        claimed: bool,
+        self, item: Pending, event: KernelEvent, subscribers: tuple[Subscriber, ...]
     ) -> list[Lane]:
         joint = Joint(len(subscribers)) if len(subscribers) > 1 else None
-        touched: list[Lane] = []
-        for subscriber in subscribers:
-            job = Job(
-                item.position, event, subscriber, attempts=item.attempts + claimed,
-                claimed=claimed, redriven=item.redriven, joint=joint,
-            )  # fmt: skip
-            lane = self._lanes.add((subscriber.slug, _key(subscriber, event)), job)
-            if lane.state is LaneState.WAITING and len(lane.jobs) > self._held:
-                job.event = None
-            touched.append(lane)
-        return touched
+        return [
+            self._put(
+                Job(
+                    item.position, event, subscriber, attempts=item.attempts,
+                    redriven=item.redriven, joint=joint,
+                ),
+                event,
+            )
+            for subscriber in subscribers
+        ]  # fmt: skip
+
+    def _put(self, job: Job, event: KernelEvent) -> Lane:
+        subscriber = job.subscriber
+        key = event.from_ if subscriber.partition_key is None else _key(subscriber, event)
+        lane = self._lanes.add((subscriber.slug, key), job)
+        if lane.state is LaneState.WAITING and len(lane.jobs) > self._held:
+            job.event = None
+        return lane
 
 
 def _key(subscriber: Subscriber, event: KernelEvent) -> str:

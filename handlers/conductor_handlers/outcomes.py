@@ -102,9 +102,10 @@ class OutcomeWriter:
             except ConductorError as error:
                 if self._observer is not None:
                     self._observer.trouble(error)
-                if not error.retryable or self._closing:
-                    # Unsettled events stay stored and come back at the next start.
-                    return
+                if self._closing:
+                    return  # unsettled events stay stored and come back at the next start
+                if not error.retryable:
+                    raise  # a broken store must end the daemon, not look healthy
                 await asyncio.sleep(RETRY_S)
             else:
                 if self._observer is not None and batch:

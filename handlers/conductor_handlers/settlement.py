@@ -71,7 +71,7 @@ def settle(
     """
     match answer:
         case Handled() | Replayed() | Ignored():
-            return _delivered(position, answer, keys)
+            return delivered(position, answer, keys)
         case Reject(reason):
             return Buried(position, attempts, EventRejected.code, _short(reason), keys)
         case Retry(reason, after_s):
@@ -87,9 +87,12 @@ def settle(
             assert_never(answer)
 
 
-def _delivered(
-    position: Position, outcome: Handled | Replayed | Ignored, keys: tuple[tuple[str, str], ...]
-) -> Settled:
+def delivered(
+    position: Position,
+    outcome: Handled | Replayed | Ignored,
+    keys: tuple[tuple[str, str], ...] = (),
+) -> Delivered:
+    """Decide on an event that is done: no policy, time or chance has a say, so none is asked."""
     match outcome:
         case Handled(action):
             return Delivered(position, "handled", _short(action), keys)

@@ -73,8 +73,8 @@ class ConductorSession(ConductorCore):
 
         Args:
             now: The time.
-            session: The session's id: the resumed one or a new one.
-            subject: The subject of the credential that the link was opened with.
+            session: Its id: the resumed one or a new one.
+            subject: The subject of the link's credential.
             epoch: The id of this conductor's history.
             resumed: Whether events go on right after the sidecar's cursor.
             start: Events begin at `start + 1`; the cursor itself where resumed.
@@ -82,10 +82,7 @@ class ConductorSession(ConductorCore):
             gap_to: Last such sequence.
         """
         if self._commanded(Input.WELCOME):
-            self._sent = self._acked = self._last = start
-            self._limit = start + self._credit
-            self._greeting_deadline = None
-            self._pulse.begin(self._config.beat_s, now)
+            self._begin(start, now)
             self._out.send(
                 Welcome(
                     version=VERSION,
@@ -191,6 +188,13 @@ class ConductorSession(ConductorCore):
             elif self._pulse.beat_due(now):
                 self._beat(now)
         return self._out.take()
+
+    def _begin(self, start: int, now: float) -> None:
+        self._sent = self._acked = start
+        self._last = max(self._last, start)
+        self._limit = start + self._credit
+        self._greeting_deadline = None
+        self._pulse.begin(self._config.beat_s, now)
 
     def _beat(self, now: float) -> None:
         self._pulse.beaten(now)

@@ -85,15 +85,7 @@ def asyncapi(descriptions: Descriptions, version: str) -> Json:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "servers": {
-            "conductor": {
-                "host": "{host}",
-                "protocol": "wss",
-                "description": f"WebSocket, subprotocol {PROTOCOL}, bearer credential in the "
-                "handshake's Authorization header.",
-                "variables": {"host": {"description": "Host and port of the conductor."}},
-            }
-        },
+        "servers": {"conductor": _server()},
         "channels": {
             "link": {
                 "address": None,
@@ -106,16 +98,27 @@ def asyncapi(descriptions: Descriptions, version: str) -> Json:
             "down": _operation("receive", "What a conductor sends.", down),
         },
         "components": {
-            "messages": {
-                tag: {
-                    "name": tag,
-                    "summary": (message.__doc__ or "").split("\n", 1)[0],
-                    "payload": {"$ref": f"#/components/schemas/{message.__name__}"},
-                }
-                for tag, message in sorted(types.items())
-            },
+            "messages": {tag: _message(tag, types[tag]) for tag in sorted(types)},
             "schemas": components(descriptions, "#/components/schemas/{name}"),
         },
+    }
+
+
+def _server() -> Json:
+    return {
+        "host": "{host}",
+        "protocol": "wss",
+        "description": f"WebSocket, subprotocol {PROTOCOL}, bearer credential in the "
+        "handshake's Authorization header.",
+        "variables": {"host": {"description": "Host and port of the conductor."}},
+    }
+
+
+def _message(tag: str, message: type[msgspec.Struct]) -> Json:
+    return {
+        "name": tag,
+        "summary": (message.__doc__ or "").split("\n", 1)[0],
+        "payload": {"$ref": f"#/components/schemas/{message.__name__}"},
     }
 
 

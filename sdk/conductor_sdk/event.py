@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -111,12 +111,13 @@ def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
         EventMalformed: With what is wrong and where.
     """
     version = fields.get("schema_version")
-    if version == 1 and not isinstance(version, bool):
+    if type(version) is int and version == 1:
         return _from_v1(fields)
     beside = {name: value for name, value in fields.items() if name not in _ENVELOPE}
-    payload = fields.get("payload", {})
-    if not isinstance(payload, Mapping):
+    given = fields.get("payload", {})
+    if not isinstance(given, Mapping):
         raise EventMalformed("payload is not an object")
+    payload = cast("Mapping[str, Any]", given)
     clash = sorted(beside.keys() & payload.keys())
     if clash:
         raise EventMalformed(f"{clash[0]!r} stands both beside and inside payload")

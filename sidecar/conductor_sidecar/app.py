@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from conductor_state.quarantine import open_or_quarantine
+import msgspec
 
 from conductor_adapters.http import HttpPusher
 from conductor_adapters.transport import Adapter, LinkOptions, Transport
@@ -27,6 +27,7 @@ from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace
 from conductor_server.ports import Anchor, HistoryEvent, TokenRecord
 from conductor_sidecar import __version__
+from conductor_sidecar.credentials import Credentials, Identity
 from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.downlink import Downlink
 from conductor_sidecar.enrollment import Grant
@@ -50,6 +51,7 @@ from conductor_state.lock import WorkspaceLock
 from conductor_state.outbox import SqliteOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps
 from conductor_state.private_file import read_private
+from conductor_state.quarantine import open_or_quarantine
 from conductor_state.replay_log import SqliteReplayLog
 from conductor_state.schema import load_schema
 
@@ -138,7 +140,7 @@ async def open_stores(
         )  # fmt: skip
         try:
             if report is not None:
-                await journal.append("STORE_QUARANTINED", "sidecar", report.as_json())
+                await journal.append("STORE_QUARANTINED", "sidecar", msgspec.to_builtins(report))
             log = await SqliteReplayLog.open(database)
             outbox = await SqliteOutbox.open(database, caps=outbox_caps(settings.outbox))
             dead_letters = SqliteDeadLetters(log)
@@ -178,11 +180,12 @@ def find_adapter(name: str) -> Adapter:
 
 def build_daemon(
     workspace: Workspace, settings: Settings, stores: Stores, registry: Registry, *,
-    address: str, credential: Secret, subject: str,
+    identity: Identity, read_identity: Callable[[], Identity],
 ) -> tuple[Daemon, Parts]:  # fmt: skip
     """Put a daemon together; nothing runs yet."""
-    clock, feed = stores.clock, Feed(stores.clock)
+    clock, feed, subject = stores.clock, Feed(stores.clock), identity.subject
     around = _Around(workspace, settings, stores, feed, subject)
+    credentials = Credentials(identity, workspace.enrollment, read_identity, feed)
     uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue")
     packs = BoundPacks(registry, around.surroundings(uplink), settings)
     dispatcher = Dispatcher(
@@ -193,8 +196,8 @@ def build_daemon(
         stores.log, dispatcher, stores.journal, clock,
         window=settings.dispatch.window, observer=feed, subject=subject,
     )  # fmt: skip
-    keeper = _keeper(around, downlink, uplink, packs, address, credential)
-    fallback = _fallback(around, keeper, address, credential)
+    keeper = _keeper(around, downlink, uplink, packs, credentials)
+    fallback = _fallback(around, keeper, identity)
     parts = Parts(
         str(workspace.root), subject, settings, clock, stores.desk, feed, dispatcher, downlink,
         uplink, keeper, fallback, packs,
@@ -221,7 +224,7 @@ class _Around:
 
 def _keeper(
     around: _Around, downlink: Downlink, uplink: Uplink, packs: BoundPacks,
-    address: str, credential: Secret,
+    credentials: Credentials,
 ) -> Keeper:  # fmt: skip
     link, reconnect = around.settings.link, around.settings.reconnect
     adapter = find_adapter(link.adapter)
@@ -231,7 +234,8 @@ def _keeper(
     )  # fmt: skip
 
     async def connect(moved_to: str | None) -> Transport:
-        return await adapter.connect(moved_to or address, credential, options)
+        now = credentials.current()
+        return await adapter.connect(moved_to or now.address, now.credential, options)
 
     async def head() -> Head | None:
         try:
@@ -244,18 +248,17 @@ def _keeper(
     return Keeper(
         connect, downlink=downlink, uplink=uplink, feed=around.feed, clock=around.stores.clock,
         backoff=Backoff(policy, random.random), cursor=around.stores.log.cursor, head=head,
-        packs=packs.notices, software=SOFTWARE, adapter=link.adapter, address=address,
+        packs=packs.notices, software=SOFTWARE, adapter=link.adapter,
+        address=credentials.current().address, changed=credentials.changed,
     )  # fmt: skip
 
 
-def _fallback(
-    around: _Around, keeper: Keeper, address: str, credential: Secret
-) -> HttpFallback | None:
-    link = around.settings.link
+def _fallback(around: _Around, keeper: Keeper, identity: Identity) -> HttpFallback | None:
+    link, address = around.settings.link, identity.address
     if link.http_fallback_after_s is None or not address.startswith(("ws://", "wss://")):
         return None
     pusher = HttpPusher(
-        http_base(address), credential, ca_file=link.ca_file,
+        http_base(address), identity.credential, ca_file=link.ca_file,
         allow_plaintext=link.allow_plaintext,
     )  # fmt: skip
     return HttpFallback(

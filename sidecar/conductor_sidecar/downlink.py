@@ -127,6 +127,8 @@ class Downlink:
                 self._failed = link
                 self._observer.trouble(error)
                 link.fail(error)
+                if not error.retryable:
+                    raise  # a broken store must end the daemon, not look healthy
             finally:
                 self._arrived.task_done()
 

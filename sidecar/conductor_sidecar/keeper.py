@@ -28,6 +28,9 @@ from conductor_sidecar.link import Link
 from conductor_sidecar.report import LinkReport, LinkState
 from conductor_sidecar.uplink import Uplink
 
+LOOK_S = 1.0
+"""Seconds between two looks at the enrollment while waiting."""
+
 
 class Keeper:
     """One for the daemon's life; `run` as a task."""
@@ -37,7 +40,7 @@ class Keeper:
         uplink: Uplink, feed: Feed, clock: Clock, backoff: Backoff,
         cursor: Callable[[], Awaitable[Cursor]],
         head: Callable[[], Awaitable[Head | None]], packs: Callable[[], Sequence[PackNotice]],
-        software: str, adapter: str, address: str,
+        software: str, adapter: str, address: str, changed: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._connect = connect
         self._moved_to: str | None = None
@@ -53,6 +56,7 @@ class Keeper:
         self._software = software
         self._adapter = adapter
         self._address = address
+        self._changed = changed
         self._link: Link | None = None
         self._session: str | None = None
         self._connections = 0
@@ -93,11 +97,19 @@ class Keeper:
                 break
             self._become("waiting", self._reason)
             self._retry_at = self._clock.monotonic() + delay_s
-            self._hurry.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), delay_s)
+            await self._pause(self._retry_at)
             self._retry_at = None
         self._become("stopped", "")
+
+    async def _pause(self, until: float) -> None:
+        """Wait, but not longer than until the enrollment changes or somebody is in a hurry."""
+        self._hurry.clear()
+        while not self._hurry.is_set() and not self._changed():
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(LOOK_S, left_s))
 
     async def leave(self, reason: str) -> None:
         """Say goodbye if a session is open, and let `run` end."""

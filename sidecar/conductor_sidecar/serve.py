@@ -12,7 +12,6 @@ import gc
 import re
 import secrets
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conductor_sdk.clock import Clock, SystemClock
@@ -29,6 +28,7 @@ from conductor_sidecar.app import (
     workspace_lock,
 )
 from conductor_sidecar.control import Control
+from conductor_sidecar.credentials import Identity
 from conductor_sidecar.pack_selection import selected_packs
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings
@@ -40,15 +40,6 @@ MEMORY = "memory"
 GC_THRESHOLDS = (50_000, 20, 50)
 """Batches make many short-lived objects; the default thresholds cost a third of the throughput."""
 _NOT_SUBJECT = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this sidecar is, and where its conductor."""
-
-    subject: str
-    address: str
-    credential: Secret
 
 
 def identify(workspace: Workspace, settings: Settings) -> Identity:
@@ -110,7 +101,7 @@ async def _run(
 ) -> None:  # fmt: skip
     daemon, parts = build_daemon(
         workspace, settings, stores, selected_packs(settings),
-        address=identity.address, credential=identity.credential, subject=identity.subject,
+        identity=identity, read_identity=lambda: identify(workspace, settings),
     )  # fmt: skip
     control = Control(
         parts.desk, parts.dispatcher, parts.feed, parts.packs.sync_port, daemon.report, loopback

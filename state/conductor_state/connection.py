@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from conductor_state.errors import StateError, StoreCorrupt, StoreIOError, state_error
+from conductor_state.errors import StateError, StoreIOError, state_error
 from conductor_state.schema import Schema, migrate
 
 
@@ -85,7 +85,7 @@ def _configure(connection: sqlite3.Connection, settings: DatabaseSettings, path:
     connection.execute(f"PRAGMA busy_timeout = {settings.busy_timeout_ms}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        raise StoreCorrupt(f"{path} refuses write-ahead logging ({mode})")
+        raise StoreIOError(f"{path} refuses write-ahead logging ({mode})")
     for pragma in (
         "synchronous = FULL",
         "fullfsync = ON",  # macOS: without it fsync does not reach the platter

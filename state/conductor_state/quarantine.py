@@ -23,7 +23,7 @@ from conductor_state.connection import DEFAULTS, Connect, DatabaseSettings, conn
 from conductor_state.database import Database, no_crash
 from conductor_state.errors import StoreCorrupt
 from conductor_state.salvage import TableReport, copy_table, tables_of
-from conductor_state.salvage_inbound import repair_inbound
+from conductor_state.salvage_inbound import is_sound, repair_inbound
 from conductor_state.schema import Schema
 
 _HEADER = b"SQLite format 3\0"
@@ -138,7 +138,7 @@ def _salvage(
     with closing(target), closing(sqlite3.connect(path, isolation_level=None)) as source:
         names = [name for name in tables_of(target) if name not in _REBUILT]
         target.execute("BEGIN IMMEDIATE")
-        reports = [copy_table(source, target, name) for name in names]
+        reports = [copy_table(source, target, name, is_sound) for name in names]
         if "receipts" in names:
             lost = repair_inbound(target, now_ms)
         target.execute("COMMIT")
@@ -148,18 +148,21 @@ def _salvage(
 def _finish_swap(path: Path) -> SalvageReport | None:
     """Put a finished new file in place of the damaged one; again after a crash in the middle."""
     new, note = _salvaged(path), _report_path(path)
-    if not new.exists():
+    if not note.exists():
         return None
     report = msgspec.json.decode(note.read_bytes(), type=SalvageReport)
     aside = Path(report.set_aside)
-    # The log first: beside the new file it would be played into it.
-    for companion in _COMPANIONS:
-        old = path.with_name(path.name + companion)
-        if old.exists():
-            old.rename(aside.with_name(aside.name + companion))
-    if path.exists():
-        path.rename(aside)
-    new.rename(path)
+    if new.exists():
+        # The log first: beside the new file it would be played into it.
+        for companion in _COMPANIONS:
+            old = path.with_name(path.name + companion)
+            if old.exists():
+                old.rename(aside.with_name(aside.name + companion))
+        if path.exists():
+            path.rename(aside)
+        new.rename(path)
+    elif not aside.exists():
+        return None  # the crash came before the new file was complete
     note.rename(aside.with_name(f"{aside.name}.json"))
     return report
 

@@ -1,15 +1,14 @@
 """Reading what can be read of a damaged database.
 
-Promise: a page that cannot be read costs its own rows only, and every row that is given was read
-whole. Refusal: nothing is repaired and nothing is guessed.
+Promise: a page that cannot be read costs its own rows only, and every row that is kept was read
+whole and looked right. Refusal: nothing is repaired and nothing is guessed.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
-from zlib import crc32
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -29,8 +28,13 @@ class TableReport(msgspec.Struct, frozen=True):
     """None where the damage hides how many there were."""
 
 
-def copy_table(source: sqlite3.Connection, target: sqlite3.Connection, name: str) -> TableReport:
-    """Copy every readable row whose checksum holds, in the open transaction of `target`."""
+def copy_table(
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    name: str,
+    is_sound: Callable[[str, dict[str, object]], bool],
+) -> TableReport:
+    """Copy every readable row that `is_sound` accepts, in the open transaction of `target`."""
     columns = _columns(source, target, name)
     if not columns:
         return TableReport(name, 0, None)
@@ -39,7 +43,7 @@ def copy_table(source: sqlite3.Connection, target: sqlite3.Connection, name: str
     insert = f"INSERT OR REPLACE INTO {name} ({', '.join(columns)}) VALUES ({holes})"  # noqa: S608
     kept = 0
     for row in _rows(source, name, columns):
-        if _is_sound(name, dict(zip(columns, row, strict=True))):
+        if is_sound(name, dict(zip(columns, row, strict=True))):
             target.execute(insert, row)
             kept += 1
     counted = _count(source, name)
@@ -116,8 +120,3 @@ def _count(source: sqlite3.Connection, name: str) -> int | None:
     except sqlite3.Error:
         return None
     return counted
-
-
-def _is_sound(name: str, row: dict[str, object]) -> bool:
-    blob = row.get({"bodies": "events", "dead_letters": "body"}.get(name, ""))
-    return blob is None or (isinstance(blob, bytes) and crc32(blob) == row["checksum"])

@@ -7,16 +7,25 @@ comes again is new, and no number is used twice. Refusal: no event is invented.
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
 
 from conductor_state.batches import (
+    BATCH_MAX,
     Kinds,
     batch_of,
     from_ranges,
     unpack_events,
     unpack_outcomes,
+    unpack_positions,
 )
 from conductor_state.counters import CountChanges, read_counts
+from conductor_state.errors import StateError
 from conductor_state.inbound import batch_range
 from conductor_state.key_index import FAMILIES, KeyIndex, key_of, split_keys
 from conductor_state.queries import load_queries
@@ -24,6 +33,40 @@ from conductor_state.queries import load_queries
 LOST = "lost"
 _NO_KEY = bytes(16)
 """Stands for a lost event in a receipt; no id has this key."""
+
+
+def is_sound(name: str, row: dict[str, object]) -> bool:
+    """Tell whether a row of a table is what was stored, as far as it can be told."""
+    look = _LOOKS.get(name)
+    if look is None:
+        return True
+    try:
+        return look(row)
+    except (StateError, msgspec.MsgspecError, struct.error, TypeError, ValueError):
+        return False
+
+
+def _receipt(row: dict[str, Any]) -> bool:
+    codes = Kinds.unpack(row["kinds"]).codes
+    return len(row["keys"]) == 16 * row["events"] and len(codes) in {0, row["events"]}
+
+
+def _settlement(row: dict[str, Any]) -> bool:
+    return all(
+        0 <= index < BATCH_MAX
+        for run in unpack_outcomes(row["outcomes"])
+        for index in from_ranges(run.ranges)
+    )
+
+
+_LOOKS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "receipts": _receipt,
+    "settlements": _settlement,
+    "bodies": lambda row: bool(unpack_events(row["checksum"], row["events"])),
+    "dead_letters": lambda row: crc32(row["body"]) == row["checksum"],
+    "claims": lambda row: bool(unpack_positions(row["positions"])),
+    "pack_keys": lambda row: len(row["keys"]) % 16 == 0,
+}
 
 
 def repair_inbound(connection: sqlite3.Connection, now_ms: int) -> int:

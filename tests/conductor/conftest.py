@@ -143,8 +143,13 @@ def empty_history() -> History:
 
 
 @pytest.fixture
-def history() -> History:
+def memory_history() -> History:
     return empty_history()
+
+
+@pytest.fixture
+def history(memory_history: History) -> History:
+    return memory_history
 
 
 @pytest.fixture

@@ -31,9 +31,9 @@ from conductor_server.settings import HubSettings
 KIND = "conductor:recovery_requested"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def history(request: pytest.FixtureRequest, history: Any, sqlite_history: Any) -> Any:
-    return history if request.param == "memory" else sqlite_history
+@pytest.fixture(params=["memory_history", "sqlite_history"])
+def history(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
 
 
 async def test_a_first_connection_is_welcomed_from_the_beginning(bench: Any) -> None:
@@ -346,11 +346,11 @@ async def test_disconnect_ends_the_link_and_says_whether_there_was_one(bench: An
     assert [True, False] == answers
 
 
-async def test_a_session_ends_at_whatever_moment_it_is_told_to(bench: Any) -> None:
+async def test_a_session_ends_at_whatever_moment_it_is_told_to(bench: Any, eventually: Any) -> None:
     for steps in range(40):
         sidecar = await bench.connect()
-        hello = Hello(versions=[1], software="raw/1", packs=[], credit=10)
-        await sidecar.say(hello)
+        await eventually(lambda: bool(bench.conductor._sessions))
+        await sidecar.say(Hello(versions=[1], software="raw/1", packs=[], credit=10))
         for _ in range(steps):
             await asyncio.sleep(0)
         async with asyncio.timeout(2):

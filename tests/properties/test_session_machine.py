@@ -316,6 +316,14 @@ class Links(RuleBasedStateMachine):
         }
         changes[fault]()
 
+    @precondition(lambda self: self.sendable() > LIMITS.max_batch_events)
+    @rule(at=st.integers(0, 4), fault=st.sampled_from(["lose", "repeat", "swap"]))
+    def disturb_a_burst(self, at: int, fault: str) -> None:
+        """Aimed where blind chance seldom gets: a fault between frames of one read."""
+        self.send(12)
+        self.disturb("down", at, fault)
+        self.carry("down", 99)
+
     @rule(seconds=st.sampled_from([0.5, 0.5, 5.0, 10.0, 31.0, 61.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds

@@ -14,6 +14,7 @@ from conductor_sdk.clock import ManualClock
 from conductor_sdk.errors import QueueFull
 from conductor_sdk.records import KindCounts, Outgoing
 from conductor_state.database import Database
+from conductor_state.errors import StateError
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.outbox import SqliteOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps
@@ -166,6 +167,35 @@ async def test_a_crash_inside_a_commit_leaves_memory_and_disk_in_agreement(tmp_p
         KIND: KindCounts(accepted=2, buffered=2, duplicates=1),
         OTHER: KindCounts(accepted=1, delivered=1),
     }
+
+
+async def test_a_commit_that_fails_as_a_whole_leaves_no_trace_in_memory(tmp_path: Path) -> None:
+    fail = []
+
+    def crash(point: str) -> None:
+        if point == "database.before_commit" and fail:
+            raise sqlite3.OperationalError(fail.pop())
+
+    caps = OutboxCaps(default=Caps(max_events=2, overflow="drop_oldest"))
+    database = await Database.open(
+        tmp_path / "sidecar.db",
+        schema=load_schema("sidecar"),
+        clock=ManualClock(),
+        crash_point=crash,
+    )
+    outbox = await SqliteOutbox.open(database, caps=caps)
+    await outbox.put(events("a", "b"))
+    fail.append("disk full")
+    with pytest.raises(StateError, match="disk full"):
+        await outbox.put(events("c", "d"))
+    before = await queued_ids(outbox)
+    results = await outbox.put(events("b", "c"))
+    after = await queued_ids(outbox)
+    await database.close()
+
+    assert before == ["a", "b"]
+    assert [result.status for result in results] == ["duplicate", "queued"]
+    assert after == ["b", "c"]
 
 
 async def test_ephemeral_counts_survive_a_failed_commit(tmp_path: Path) -> None:

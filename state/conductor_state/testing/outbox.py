@@ -171,14 +171,6 @@ class OutboxContract(OutboxSuite):
 
         assert pages == [["a", "b"], ["a", "b"], ["a", "b"], ["a"], ["c", "d"], []]
 
-    async def test_taking_removes_nothing(self) -> None:
-        """Only confirm does."""
-        async with self.opened(ManualClock(), OutboxCaps()) as outbox:
-            await outbox.put(events("a", "b"))
-            await outbox.take(0, 10, 1 << 20)
-
-            assert await queued_ids(outbox) == ["a", "b"]
-
     async def test_confirming_removes_exactly_what_is_named(self) -> None:
         """In any order, with holes, and with positions that were never used."""
         async with self.opened(ManualClock(), OutboxCaps()) as outbox:

@@ -4,7 +4,7 @@ Promise: a store that passes may stand behind `conductor_sidecar.ports.ReplayLog
 here knows a database; see `testing.inbound` for how to use it.
 """
 
-# ruff: noqa: S101, SIM300, D102  tests: literal, expected == actual, named by sentences
+# ruff: noqa: S101, PLR2004, SIM300, D102  tests: literal, expected == actual, named by sentences
 
 from __future__ import annotations
 
@@ -43,6 +43,22 @@ class DurableReplayLogContract(InboundContract):
             again = await log.receive("e", 4, arrivals("a", "b", "d"))
             assert (1, 1) == (again.duplicates, again.replayed)
             assert again.positions[2] > receipt.positions[2]
+
+    async def test_reaping_after_a_restart_leaves_settled_events_alone(
+        self, tmp_path: Path
+    ) -> None:
+        clock = ManualClock()
+        async with self.open(tmp_path, clock) as (log, _):
+            receipt = await log.receive("e", 3, arrivals("a", "b", "c"))
+            await log.claim(receipt.positions)
+            await log.settle(handled(receipt.positions[1:2]))
+        async with self.open(tmp_path, clock) as (log, _):
+            assert 2 == await log.reap()
+            found = [(p.event_id, p.attempts) for p in await log.pending(0, 9)]
+            assert [("a", 1), ("c", 1)] == found
+            assert ["received", "stored", "attempt", "settled"] == [
+                step.what for step in (await log.story("b")).steps
+            ]
 
     async def test_a_number_is_not_used_again_after_all_was_forgotten(self, tmp_path: Path) -> None:
         clock = ManualClock()

@@ -64,6 +64,32 @@ class RetentionContract(InboundContract):
             assert 5 >= max(forgotten)
             assert not await log.has_key("acme", "k")
 
+    async def test_keys_are_forgotten_by_their_own_age(self, tmp_path: Path) -> None:
+        async with self.stores(tmp_path) as (log, _, clock):
+            for number in range(20):
+                await log.put_keys([("acme", f"k{number}"), ("acme", f"l{number}")])
+                clock.advance(1)
+            await log.put_keys([("acme", "k3")])
+            cut = epoch_ms(clock.now()) - 10_000
+            assert 20 == await log.prune(cut, 1000)
+            found = [number for number in range(20) if await log.has_key("acme", f"k{number}")]
+            assert [3, *range(10, 20)] == found
+
+    async def test_a_redriven_event_is_known_as_long_as_its_first_receipt(
+        self, tmp_path: Path
+    ) -> None:
+        async with self.stores(tmp_path) as (log, dead_letters, clock):
+            first = await log.receive("e", 2, arrivals("a", "stuck"))
+            await log.settle([Buried(first.positions[0], 1, "CODE", "boom")])
+            (again,) = await dead_letters.redrive(["a"])
+            await log.settle(handled([again.position]))
+            clock.advance(1)
+            assert 0 == await log.prune(epoch_ms(clock.now()), 100)
+            assert 1 == (await log.receive("e", 2, arrivals("a"))).replayed
+            await log.settle(handled(first.positions[1:]))
+            assert 3 == await log.prune(epoch_ms(clock.now()), 100)
+            assert (await log.receive("e", 2, arrivals("a"))).positions != [None]
+
     async def test_a_clock_that_jumps_back_makes_nothing_look_old(self, tmp_path: Path) -> None:
         async with self.stores(tmp_path) as (log, _, clock):
             await log.receive("e", 1, arrivals("a"))
