@@ -7,8 +7,6 @@ its own: text comes from docstrings, tables and types.
 Usage: python docs/protocol/generate.py
 """
 
-
-
 from __future__ import annotations
 
 import ast

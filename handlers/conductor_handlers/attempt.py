@@ -86,6 +86,8 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
             event = msgspec.structs.replace(event, payload=subscriber.convert(event.payload))
         except PayloadMismatch as error:
             return PayloadInvalid(f"{event.kind}: {error}")
+    attempt.deadline = asyncio.get_running_loop().time() + subscriber.deadline_s
+    attempt.job = job
     try:
         outcome: Outcome = await subscriber.handler(event, subscriber.ctx)
     except asyncio.CancelledError:
@@ -97,6 +99,8 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
     except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code: anything may come
         attempt.absorb()
         return HandlerFailed(f"{subscriber.slug}: {describe(error)}")
+    finally:
+        attempt.job = None
     if attempt.expired:
         attempt.absorb()
     if type(outcome) not in OUTCOMES:

@@ -186,10 +186,16 @@ class Dispatcher:
     async def _turn(self, lane: Lane, attempt: Attempt) -> None:
         for _ in range(min(TURN_JOBS, len(lane.jobs))):
             job = lane.jobs[0]
-            answer = await self._attempt(job, attempt)
-            if answer is None:
+            ready: KernelEvent | Answer | None = job.event
+            if ready is None or not job.claimed or job.attempts > 1 or job.redriven:
+                ready = await self._prepare(job)
+            if ready is None:
                 self._lanes.done(lane)
                 continue
+            if isinstance(ready, KernelEvent):
+                answer = await call_handler(job, ready, attempt)
+            else:
+                answer = ready
             settled = self._decide(job, answer)
             if isinstance(settled, RetryLater):
                 self._writer.add(settled)
@@ -204,8 +210,12 @@ class Dispatcher:
         if not self._draining:
             self._lanes.finish(lane)
 
-    async def _attempt(self, job: Job, attempt: Attempt) -> Answer | None:
-        """Run a job; None when its event is gone from the store."""
+    async def _prepare(self, job: Job) -> KernelEvent | Answer | None:
+        """Make a job that is not simply a first try ready to run.
+
+        Returns the event to run, or the answer if there is nothing to run, or None when the event
+        is gone from the store.
+        """
         event = job.event
         if event is None:
             loaded = await self._store.load([job.position])
@@ -224,18 +234,13 @@ class Dispatcher:
         again = job.attempts > 1 or job.redriven
         if again and await already_done(job, event.event_id, self._store):
             return Replayed("committed with its effect")
-        attempt.deadline = asyncio.get_running_loop().time() + job.subscriber.deadline_s
-        attempt.job = job
-        try:
-            return await call_handler(job, event, attempt)
-        finally:
-            attempt.job = None
+        return event
 
     def _decide(self, job: Job, answer: Answer) -> Settled:
         keys: tuple[tuple[str, str], ...] = ()
         if job.keys:
             keys, job.keys = tuple(job.keys), None
-        if isinstance(answer, Handled | Replayed | Ignored):
+        if isinstance(answer, (Handled, Replayed, Ignored)):
             return delivered(job.position, answer, keys)
         return settle(
             job.position, answer, job.attempts, job.subscriber.policy,

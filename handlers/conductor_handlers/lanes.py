@@ -9,41 +9,29 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 
+import msgspec
+
 from conductor_handlers.subscribers import Joint, Subscriber
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.records import Position
 
 
-class Job:
-    """One event for one subscriber."""
+class Job(msgspec.Struct, eq=False, gc=False):
+    """One event for one subscriber. It refers to nothing that refers back to it."""
 
-    __slots__ = ("attempts", "claimed", "event", "joint", "keys", "position", "redriven",
-                 "subscriber")  # fmt: skip
-
-    def __init__(
-        self,
-        position: Position,
-        event: KernelEvent | None,
-        subscriber: Subscriber,
-        *,
-        attempts: int = 0,
-        claimed: bool = False,
-        redriven: bool = False,
-        joint: Joint | None = None,
-    ) -> None:
-        self.position = position
-        self.event = event
-        """None while the lane is long and held up: loaded from the store when its turn comes."""
-        self.subscriber = subscriber
-        self.attempts = attempts
-        """Attempts counted, the claimed one included."""
-        self.claimed = claimed
-        """Whether the next run is already counted in the store."""
-        self.redriven = redriven
-        self.joint = joint
-        """Shared by the jobs of one event with several subscribers."""
-        self.keys: list[tuple[str, str]] | None = None
-        """Replay keys put while the job ran."""
+    position: Position
+    event: KernelEvent | None
+    """None while the lane is long and held up: loaded from the store when its turn comes."""
+    subscriber: Subscriber
+    attempts: int = 0
+    """Attempts counted, the claimed one included."""
+    claimed: bool = False
+    """Whether the next run is already counted in the store."""
+    redriven: bool = False
+    joint: Joint | None = None
+    """Shared by the jobs of one event with several subscribers."""
+    keys: list[tuple[str, str]] | None = None
+    """Replay keys put while the job ran."""
 
 
 class LaneState(Enum):

@@ -82,21 +82,19 @@ class ConductorSession(ConductorCore):
             gap_to: Last such sequence.
         """
         if self._commanded(Input.WELCOME):
-            self._begin(start, now)
-            self._out.send(
-                Welcome(
-                    version=VERSION,
-                    session=session,
-                    subject=subject,
-                    epoch=epoch,
-                    resumed=resumed,
-                    gap_from=gap_from,
-                    gap_to=gap_to,
-                    start=start,
-                    limits=self._config.limits,
-                    beat_s=self._config.beat_s,
-                )
+            answer = Welcome(
+                version=VERSION,
+                session=session,
+                subject=subject,
+                epoch=epoch,
+                resumed=resumed,
+                gap_from=gap_from,
+                gap_to=gap_to,
+                start=start,
+                limits=self._config.limits,
+                beat_s=self._config.beat_s,
             )
+            self._begin(answer, now)
         return self._out.take()
 
     def refuse(self, code: str, message: str, now: float) -> list[ConductorEffect]:
@@ -189,12 +187,13 @@ class ConductorSession(ConductorCore):
                 self._beat(now)
         return self._out.take()
 
-    def _begin(self, start: int, now: float) -> None:
-        self._sent = self._acked = start
-        self._last = max(self._last, start)
-        self._limit = start + self._credit
+    def _begin(self, answer: Welcome, now: float) -> None:
+        self._sent = self._acked = answer.start
+        self._last = max(self._last, answer.start)
+        self._limit = answer.start + self._credit
         self._greeting_deadline = None
-        self._pulse.begin(self._config.beat_s, now)
+        self._pulse.begin(answer.beat_s, now)
+        self._out.send(answer)
 
     def _beat(self, now: float) -> None:
         self._pulse.beaten(now)

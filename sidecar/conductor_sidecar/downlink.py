@@ -79,8 +79,9 @@ class Downlink:
             PIPELINE
         )
         self._stored: asyncio.Queue[list[tuple[Position, KernelEvent]]] = asyncio.Queue(PIPELINE)
+        self._over = False
         self._queued = 0
-        self._granted = window
+        self._granted = 0
         self._failed: Acknowledger | None = None
         """The link whose batch could not be stored: what else it brought must not be stored."""
         self.link: Acknowledger | None = None
@@ -96,6 +97,11 @@ class Downlink:
         """Events that may come beyond what is stored."""
         return credit(self.backlog, self._window)
 
+    def open_credit(self) -> int:
+        """Return the credit for a hello; what is granted later is measured against it."""
+        self._granted = self.credit
+        return self._granted
+
     @property
     def full(self) -> bool:
         """Whether `arrived` would wait."""
@@ -104,16 +110,32 @@ class Downlink:
     async def arrived(self, item: Deliver | GapDetected, link: Acknowledger) -> None:
         """Take what a link brought, in its order; waits while the disk is behind."""
         await self._arrived.put((item, link))
+        if self._over:
+            self._give_up()
 
     async def idle(self) -> None:
         """Wait until everything that arrived is stored or given up."""
         await self._arrived.join()
 
     async def run(self) -> None:
-        """Store and dispatch until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._store(), name="downlink.storer")
-            group.create_task(self._dispatch(), name="downlink.dispatcher")
+        """Store and dispatch until cancelled.
+
+        Raises:
+            ExceptionGroup: A store is broken; what arrives from then on is given up.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._store(), name="downlink.storer")
+                group.create_task(self._dispatch(), name="downlink.dispatcher")
+        finally:
+            self._over = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Drop what nobody will store, so that nobody waits for it; it was not acknowledged."""
+        while not self._arrived.empty():
+            self._arrived.get_nowait()
+            self._arrived.task_done()
 
     async def _store(self) -> None:
         while True:

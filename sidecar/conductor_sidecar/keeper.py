@@ -109,7 +109,8 @@ class Keeper:
             if left_s <= 0:
                 break
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), min(LOOK_S, left_s))
+                async with asyncio.timeout(min(LOOK_S, left_s)):
+                    await self._hurry.wait()
 
     async def leave(self, reason: str) -> None:
         """Say goodbye if a session is open, and let `run` end."""

@@ -85,7 +85,7 @@ class Link:
             self._session.anchor(head)
         hello = self._session.start(
             self._now, cursor=cursor, session=session, packs=packs,
-            credit=self._downlink.credit, software=software,
+            credit=self._downlink.open_credit(), software=software,
         )  # fmt: skip
         try:
             await self._perform(hello)
@@ -175,7 +175,9 @@ class Link:
             deadline = self._session.next_deadline(self._now)
             wait_s = None if deadline is None else max(0.0, deadline - self._now)
             try:
-                await asyncio.wait_for(self._retime.wait(), wait_s)
+                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes with the event.
+                async with asyncio.timeout(wait_s):
+                    await self._retime.wait()
             except TimeoutError:
                 head = await self._head()
                 if head is not None:
@@ -194,6 +196,8 @@ class Link:
                     await self._hand_over(effect)
                 case Connected():
                     self._connect(effect)
+                    # Handlers may have caught up while there was nobody to tell.
+                    await self._downlink.regrant()
                 case Confirmed(results):
                     self._room.set()
                     await self._results.put(results)
