@@ -30,6 +30,8 @@ RESERVED_SLUGS = frozenset({"conductor", "agent-runtime"})
 """Slugs that the daemon owns; no pack may claim them."""
 SLUG = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _KIND = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*:[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
+GOOD_MAX = 4096
+"""Kinds and subjects that are remembered as well-formed."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENVELOPE = frozenset({"schema_version", "kind", "event_id", "timestamp", "from", "payload"})
 
@@ -63,7 +65,8 @@ _fast = msgspec.json.Decoder(KernelEvent)
 _slow = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
-_seen_kinds: set[str] = set()
+_good_kinds: set[str] = set()
+_good_subjects: set[str] = set()
 
 
 def is_kind(kind: str) -> bool:
@@ -148,18 +151,25 @@ def encode_event(event: KernelEvent) -> bytes:
 
 
 def _check(event: KernelEvent) -> None:
-    if event.kind not in _seen_kinds:
+    # The hot path: a kind and a subject that were good once are good; the rest is looked at.
+    if event.kind not in _good_kinds:
         if not is_kind(event.kind):
             raise EventMalformed(f"kind {event.kind[:KIND_MAX]!r} is not <slug>:<snake_case>")
-        if len(_seen_kinds) < 4096:  # noqa: PLR2004  a hostile peer must not grow it for ever
-            _seen_kinds.add(event.kind)
+        _remember(_good_kinds, event.kind)
+    if event.from_ not in _good_subjects:
+        if not is_event_id(event.from_):
+            raise EventMalformed("from is not 1 to 128 characters without control characters")
+        _remember(_good_subjects, event.from_)
     if not is_event_id(event.event_id):
         raise EventMalformed("event_id is not 1 to 128 characters without control characters")
-    if not is_event_id(event.from_):
-        raise EventMalformed("from is not 1 to 128 characters without control characters")
     if type(event.payload) is not dict:
         raise EventMalformed("payload is not an object")
     _check_time(event.timestamp)
+
+
+def _remember(good: set[str], text: str) -> None:
+    if len(good) < GOOD_MAX:  # a hostile peer must not grow it for ever
+        good.add(text)
 
 
 def _check_time(timestamp: str) -> None:

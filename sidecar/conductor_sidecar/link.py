@@ -1,19 +1,21 @@
 """One open link: the shell around a session.
 
 Promise: effects are performed in the order in which the session gave them; one batch is stored
-while the next is being read. Refusal: it decides nothing about the protocol, and
-it does not reconnect.
+while the next is being read, and a peer that does not read never keeps us from reading. Refusal:
+it decides nothing about the protocol, and it does not reconnect.
 
-Four tasks live and die together: `reader` (bytes to session, batches to the downlink), `pusher`
-(outbox to session), `confirmer` (results to the outbox), `ticker` (beats and deadlines). What was
-read belongs to the downlink, which stores it even if the link ends meanwhile.
+Five tasks live and die together: `reader` (bytes to session, batches to the downlink), `writer`
+(frames to the transport), `pusher` (outbox to session), `confirmer` (results to the outbox),
+`ticker` (beats and deadlines). What was read belongs to the downlink, which stores it even if the
+link ends meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from conductor_adapters.transport import LinkClosed, Transport
 from conductor_protocol.effects import (
@@ -39,8 +41,15 @@ from conductor_sidecar.downlink import Downlink
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.uplink import Uplink
 
+E = TypeVar("E", bound=Exception)
+
 READ_FRAMES = 512
 CONFIRM_QUEUE = 16
+UNSENT_FRAMES = 4096
+"""Frames that may wait for the writer before reading stops: only a peer that sends nonsense and
+reads no answer gets there."""
+FLUSH_S = 1.0
+"""How long a link that we end may take to write what is still to be said."""
 
 
 class LinkEnded(Exception):
@@ -70,7 +79,10 @@ class Link:
         self._results: asyncio.Queue[Sequence[PushResult]] = asyncio.Queue(CONFIRM_QUEUE)
         self._room = asyncio.Event()
         self._retime = asyncio.Event()
-        self._sending = asyncio.Lock()
+        self._unsent: list[bytes] = []
+        self._to_send = asyncio.Event()
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
         self._over: asyncio.Event = asyncio.Event()
         self._why: Close | None = None
         self.draining: Draining | None = None
@@ -92,6 +104,13 @@ class Link:
             await self._run_tasks()
         except* LinkEnded as ended:
             self._why = self._why or _first(ended)
+        except* ConductorError as failed:
+            error = _first_leaf(failed)
+            self._feed.failed(error)
+            if not error.retryable:
+                raise  # a broken store must end the daemon, not look healthy
+            # The outbox still has what was not confirmed: the next link tries again.
+            self._why = self._why or Close(error.code, error.message, 1011)
         finally:
             self._downlink.link = None
             await self._uplink.disconnected()
@@ -132,6 +151,7 @@ class Link:
     async def _run_tasks(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(), name="link.reader")
+            group.create_task(self._write(), name="link.writer")
             group.create_task(self._watch(), name="link.end")
             group.create_task(self._push(), name="link.pusher")
             group.create_task(self._confirm(), name="link.confirmer")
@@ -146,6 +166,21 @@ class Link:
                 raise LinkEnded(Close(code, closed.detail, closed.close_code)) from None
             await self._perform(self._session.received(frames, self._now))
             self._retime.set()
+            if len(self._unsent) > UNSENT_FRAMES:
+                await self._all_sent.wait()
+
+    async def _write(self) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            frames, self._unsent = self._unsent, []
+            try:
+                await self._transport.send(frames)
+            except LinkClosed:
+                self._all_sent.set()
+                return  # the reader has the reason, after what arrived before it
+            if not self._unsent:
+                self._all_sent.set()
 
     async def _watch(self) -> None:
         await self._over.wait()
@@ -161,6 +196,7 @@ class Link:
             batch = await self._uplink.next_batch(self._session.push_room)
             await self._perform(self._session.push(batch, self._now))
             self._retime.set()
+            await self._all_sent.wait()
 
     async def _confirm(self) -> None:
         while True:
@@ -175,7 +211,8 @@ class Link:
             deadline = self._session.next_deadline(self._now)
             wait_s = None if deadline is None else max(0.0, deadline - self._now)
             try:
-                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes with the event.
+                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes with the
+                # event.
                 async with asyncio.timeout(wait_s):
                     await self._retime.wait()
             except TimeoutError:
@@ -188,7 +225,7 @@ class Link:
         for effect in effects:
             match effect:
                 case Send(frames):
-                    await self._send(frames)
+                    self._send(frames)
                 case Deliver():
                     await self._hand_over(effect)
                 case GapDetected():
@@ -211,17 +248,19 @@ class Link:
                 case Counted(code, detail):
                     self._feed.refused(code, detail)
                 case Close():
+                    self._why = self._why or effect
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(FLUSH_S):
+                            await self._all_sent.wait()
                     await self._transport.close(effect.ws_code, effect.detail[:100])
                     raise LinkEnded(effect)
                 case _:
                     assert_never(effect)
 
-    async def _send(self, frames: Sequence[bytes]) -> None:
-        async with self._sending:
-            try:
-                await self._transport.send(frames)
-            except LinkClosed:
-                return  # the reader has the reason, after what arrived before it
+    def _send(self, frames: Sequence[bytes]) -> None:
+        self._unsent.extend(frames)
+        self._all_sent.clear()
+        self._to_send.set()
 
     async def _hand_over(self, effect: Deliver | GapDetected) -> None:
         if not self._downlink.full:
@@ -242,7 +281,11 @@ class Link:
 
 def _first(group: BaseExceptionGroup[LinkEnded]) -> Close:
     """Return why the first of the tasks ended: the others only followed."""
-    leaf: LinkEnded | BaseExceptionGroup[LinkEnded] = group
+    return _first_leaf(group).close
+
+
+def _first_leaf(group: BaseExceptionGroup[E]) -> E:
+    leaf: E | BaseExceptionGroup[E] = group
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
-    return leaf.close
+    return leaf

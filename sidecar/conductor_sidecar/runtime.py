@@ -23,6 +23,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, cast
 
 import msgspec
 
@@ -137,7 +138,7 @@ class Daemon:
         await asyncio.wait({stop, *watched}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         ended = [task for task in watched if task.done() and not task.cancelled()]
-        failures = [error for task in ended if (error := task.exception()) is not None]
+        failures = [_cause(error) for task in ended if (error := task.exception()) is not None]
         for error in failures:
             self._log.error("failed", error=f"{type(error).__name__}: {error}")
         return failures[0] if failures else None
@@ -220,6 +221,14 @@ class Daemon:
         except ConductorError as error:
             self._parts.feed.failed(error)
             self._log.warning("upkeep_failed", code=error.code, error=error.message)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first failure of a group: the others only followed."""
+    found: Any = error
+    while isinstance(found, BaseExceptionGroup):
+        found = cast("BaseExceptionGroup[BaseException]", found).exceptions[0]
+    return cast("BaseException", found)
 
 
 @contextlib.asynccontextmanager

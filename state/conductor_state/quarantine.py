@@ -32,7 +32,6 @@ _REBUILT = frozenset({
     "outbox_ids_0", "outbox_ids_1", "outbox_ids_state",
 })  # fmt: skip
 """Tables that only repeat what others hold: made again, not copied."""
-_COMPANIONS = ("-wal", "-shm")
 
 
 class SalvageReport(msgspec.Struct, frozen=True):
@@ -109,7 +108,7 @@ def _ailment(path: Path) -> str:
     if not wal.exists() or not wal.stat().st_size:
         return ""
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with closing(_read_only(path)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         return "" if isinstance(error, sqlite3.OperationalError) else str(error)
@@ -120,8 +119,8 @@ def _replace(path: Path, schema: Schema, clock: Clock, reason: str) -> SalvageRe
     stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     building = path.with_name(f"{path.name}.salvaging")
-    for leftover in (building, *(building.with_name(building.name + c) for c in _COMPANIONS)):
-        leftover.unlink(missing_ok=True)
+    for suffix in ("", "-wal", "-shm"):
+        building.with_name(building.name + suffix).unlink(missing_ok=True)
     tables, lost = _salvage(path, building, schema, epoch_ms(clock.now()))
     report = SalvageReport(reason, str(aside), tables, lost)
     _report_path(path).write_bytes(msgspec.json.encode(report))
@@ -135,7 +134,7 @@ def _salvage(
 ) -> tuple[list[TableReport], int]:
     lost = 0
     target = prepare(building, schema, DEFAULTS, connect_sqlite)
-    with closing(target), closing(sqlite3.connect(path, isolation_level=None)) as source:
+    with closing(target), closing(_read_only(path)) as source:
         names = [name for name in tables_of(target) if name not in _REBUILT]
         target.execute("BEGIN IMMEDIATE")
         reports = [copy_table(source, target, name, is_sound) for name in names]
@@ -154,10 +153,11 @@ def _finish_swap(path: Path) -> SalvageReport | None:
     aside = Path(report.set_aside)
     if new.exists():
         # The log first: beside the new file it would be played into it.
-        for companion in _COMPANIONS:
-            old = path.with_name(path.name + companion)
-            if old.exists():
-                old.rename(aside.with_name(aside.name + companion))
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            log.rename(aside.with_name(f"{aside.name}-wal"))
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
         if path.exists():
             path.rename(aside)
         new.rename(path)
@@ -165,6 +165,11 @@ def _finish_swap(path: Path) -> SalvageReport | None:
         return None  # the crash came before the new file was complete
     note.rename(aside.with_name(f"{aside.name}.json"))
     return report
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """Open without changing a byte: what is set aside is what was found."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
 
 
 def _salvaged(path: Path) -> Path:

@@ -165,17 +165,15 @@ async def test_an_ephemeral_event_that_is_rejected_is_dropped_as_such() -> None:
 
 
 @virtual
-async def test_the_same_ephemeral_event_twice_is_accounted_for_twice_or_never() -> None:
+async def test_an_ephemeral_event_pushed_again_while_on_its_way_is_one_event() -> None:
     uplink, outbox = make()
     uplink.connected()
     await uplink.publish([tried(1), tried(1)])
-    assert [tried(1).event_id] == await ids(uplink)
-    await uplink.publish([tried(1)])
+    assert {tried(1).event_id} == set(await ids(uplink))
     await uplink.confirmed(results(tried(1)))
     await uplink.disconnected()
     counts = (await outbox.counts())[TRIED]
-    assert (1, 1, True) == (counts.accepted, counts.delivered, counts.balanced)
-    assert 0 == uplink.unconfirmed
+    assert (1, 1, 0) == (counts.accepted, counts.delivered, uplink.unconfirmed)
 
 
 @virtual

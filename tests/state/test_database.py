@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from conductor_sdk.clock import ManualClock
-from conductor_state.connection import connect_sqlite
 from conductor_state.database import Database
 from conductor_state.errors import (
     SchemaTooNew,
@@ -28,6 +27,7 @@ from conductor_state.errors import (
     StoreLocked,
 )
 from conductor_state.schema import Schema, load_schema
+from conductor_state.testing.faults import FailingConnection
 
 SCHEMA = Schema("notes", ("CREATE TABLE notes (text TEXT NOT NULL UNIQUE);",))
 INSERT = "INSERT INTO notes VALUES (?)"
@@ -54,41 +54,17 @@ def notes(connection: sqlite3.Connection) -> list[str]:
     return [text for (text,) in connection.execute("SELECT text FROM notes ORDER BY rowid")]
 
 
-class FailingConnection:
-    """A connection that raises what the test wants at a statement."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = connect_sqlite(path)
-        self.failures: dict[str, list[sqlite3.Error]] = {}
-        self.statements: list[str] = []
-
-    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        self.statements.append(sql)
-        failures = self.failures.get(sql)
-        if failures:
-            raise failures.pop()
-        return self._connection.execute(sql, *parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
-def sqlite_error(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("forced")
-    error.sqlite_errorcode = code
-    error.sqlite_errorname = "FORCED"
-    return error
-
-
 class Held:
     """Holds the writer thread in a read until it is told to go on, so that works gather."""
 
     def __init__(self, database: Database) -> None:
         self._go_on = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.holding = asyncio.Event()
         self._task = asyncio.create_task(database.read(self._wait))
 
     def _wait(self, _: sqlite3.Connection) -> None:
+        self._loop.call_soon_threadsafe(self.holding.set)
         asyncio.run_coroutine_threadsafe(self._go_on.wait(), self._loop).result(timeout=10)
 
     async def release(self) -> None:
@@ -98,7 +74,7 @@ class Held:
 
 async def together(database: Database, *works: Callable[[sqlite3.Connection], Any]) -> list[Any]:
     held = Held(database)
-    await asyncio.sleep(0)
+    await held.holding.wait()
     tasks = [asyncio.create_task(database.write(work)) for work in works]
     await asyncio.sleep(0)
     await held.release()
@@ -157,7 +133,7 @@ async def test_an_exception_undoes_its_own_work_alone(tmp_path: Path) -> None:
 async def test_a_reader_never_sees_what_is_not_committed(tmp_path: Path) -> None:
     async with opened(tmp_path / "notes.db") as database:
         held = Held(database)
-        await asyncio.sleep(0)
+        await held.holding.wait()
         writing = asyncio.create_task(database.write(note("a")))
         reading = asyncio.create_task(database.read(lambda c: (c.in_transaction, notes(c))))
         await asyncio.sleep(0)
@@ -188,7 +164,7 @@ async def test_a_failed_commit_fails_every_caller_and_leaves_nothing(
     async with opened(tmp_path / "notes.db", connect=connect) as database:
         rollbacks: list[int] = []
         database.on_rollback(lambda: rollbacks.append(1))
-        connections[0].failures["COMMIT"] = [sqlite_error(code)]
+        connections[0].failures.append(("COMMIT", code))
         results = await together(database, note("a"), note("b"))
         assert [expected, expected] == [type(result) for result in results]
         assert results[0] is not results[1]
@@ -294,7 +270,7 @@ async def test_close_finishes_what_is_queued_and_is_idempotent(tmp_path: Path) -
 async def test_a_cancelled_caller_does_not_disturb_the_others(tmp_path: Path) -> None:
     async with opened(tmp_path / "notes.db") as database:
         held = Held(database)
-        await asyncio.sleep(0)
+        await held.holding.wait()
         cancelled = asyncio.create_task(database.write(note("a")))
         other = asyncio.create_task(database.write(note("b")))
         await asyncio.sleep(0)

@@ -152,13 +152,30 @@ def test_a_slot_of_a_dropped_partition_is_not_given_out_again(
 ) -> None:
     """The saved copy of a filter would otherwise pass for the new partition's keys."""
     rows = Rows(connection)
-    fill(rows, 100)  # eight partitions and more: the filter is saved
-    assert count(connection, "key_filters") > 0
-    for number in range(10, 101):
+    fill(rows, 57)  # eight partitions: the filter is saved
+    while rows.index.sealing:
+        rows.index.write_slice(connection, 0)
+    assert (8, 64) == (count(connection, "key_partitions"), count(connection, "key_filters"))
+    for number in range(30, 58):
         rows.remove(number)
-    assert rows.drop() > 0
+    assert rows.drop() > 2
     rows.reopened()
     fill(rows, 30, first=101)
+    rows.reopened()
+    for number, keys in rows.rows.items():
+        assert [[number]] * len(keys) == rows.found(keys)
+
+
+def test_a_saved_filter_is_completed_from_younger_partitions(
+    connection: sqlite3.Connection,
+) -> None:
+    rows = Rows(connection)
+    fill(rows, 57)
+    while rows.index.sealing:
+        rows.index.write_slice(connection, 0)
+    assert 64 == count(connection, "key_filters")
+    fill(rows, 30, first=58)
+    assert count(connection, "key_partitions") > 8
     rows.reopened()
     for number, keys in rows.rows.items():
         assert [[number]] * len(keys) == rows.found(keys)

@@ -144,6 +144,22 @@ async def test_a_damaged_body_is_noticed_and_only_its_batch_is_lost(tmp_path: Pa
         assert [1] == [p.attempts for p in await log.pending(0, 1000) if p.event_id == "evt-3-0"]
 
 
+async def test_events_outlive_their_receipts(tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.db"
+    await filled(path)
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM receipts WHERE id >= 4")
+    connection.commit()
+    connection.close()
+    async with opened(path, suspect="test") as (_, log, report):
+        assert report is not None
+        assert (0, 93) == (report.inbound_events_lost, len(await log.pending(0, 1000)))
+        assert 2 == (await log.receive("e", 9, arrivals("evt-5-0", "evt-4-19"))).duplicates
+        story = await log.story("evt-5-0")
+        assert story is not None
+        assert ("waiting", KIND) == (story.state, story.kind)
+
+
 async def test_whatever_page_is_damaged_the_store_starts_and_the_law_holds(
     tmp_path: Path,
 ) -> None:
@@ -191,6 +207,24 @@ async def test_a_damaged_file_that_was_not_closed_is_noticed_at_open(tmp_path: P
         assert report is not None
         assert await log.story("one-more") is not None
         assert all(kind.balanced for kind in (await log.counts()).values())
+
+
+async def test_the_log_of_a_damaged_file_goes_with_it(tmp_path: Path) -> None:
+    async with opened(tmp_path / "sidecar.db") as (database, log, _):
+        await fill(log)
+        image = await crash_image(database, tmp_path / "image")
+    overwrite(image, 0, b"\xff" * 4096)
+    overwrite(image.with_name("sidecar.db-wal"), 0, b"\xff" * 40)
+    async with opened(image) as (_, log, report):
+        assert report is not None
+        assert 0 == await log.backlog()
+        await log.receive("e", 1, arrivals("a"))
+    assert [
+        "sidecar.db",
+        "sidecar.db.corrupt-20260101T000000Z",
+        "sidecar.db.corrupt-20260101T000000Z-wal",
+        "sidecar.db.corrupt-20260101T000000Z.json",
+    ] == names_in(image.parent)
 
 
 async def test_a_crash_in_the_middle_of_the_swap_is_finished_by_the_next_start(

@@ -136,7 +136,7 @@ class Reader:
         if command.startswith("make "):
             assert_target(command)
             return ""
-        if stays(command):
+        if stays(command) and code == 0:
             self.start(command)
             return ""
         until = time.monotonic() + SECONDS
@@ -179,11 +179,10 @@ class Reader:
     def bound(self, text: str) -> str:
         """Fill in what the page leaves to its reader."""
         for word, value in self.bindings.items():
-            if re.search(rf"(?<![\w/.-]){re.escape(word)}(?![\w-])", text):
+            pattern = rf"(?<![\w/-]){re.escape(word)}(?![\w-])"
+            if re.search(pattern, text):
                 filled = value if isinstance(value, str) else value()
-                text = re.sub(
-                    rf"(?<![\w/.-]){re.escape(word)}(?![\w-])", filled.replace("\\", r"\\"), text
-                )
+                text = re.sub(pattern, filled.replace("\\", r"\\"), text)
         return text
 
 

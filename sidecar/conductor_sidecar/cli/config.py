@@ -51,8 +51,9 @@ def show(
             rows = [(item.name, _text(item.default), item.meaning) for item in described]
             print_table(["setting", "default", "meaning"], rows)
         return
+    root = resolve_workspace(workspace).root
     loaded = load_configuration(
-        resolve_workspace(workspace).root,
+        root,
         file=config_file,
         environ=os.environ,
         flags=parse_assignments(assignments),
@@ -60,7 +61,12 @@ def show(
     if as_json:
         print_json({"settings": loaded.listing()})
     else:
-        rows = [(item.name, _text(item.value), item.source) for item in loaded.listing()]
+        # A file of the workspace is named within it; --json has the whole path.
+        inside = f"{root}/"
+        rows = [
+            (item.name, _text(item.value), item.source.removeprefix(inside))
+            for item in loaded.listing()
+        ]
         print_table(["setting", "value", "from"], rows)
 
 
