@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 TARGET = Path(__file__).parent / "images" / "demo.svg"
-WIDTH = 90
+WIDTH = 96
 FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
 width="{width}" height="{height}" role="img" aria-label="What conductor demo prints">
@@ -50,7 +50,8 @@ def main() -> None:
     ran = subprocess.run([program, "demo"], capture_output=True, text=True, check=True)  # noqa: S603  our own program
     console = Console(record=True, width=WIDTH, file=StringIO(), highlight=False)
     console.print(Text("$ conductor demo", style="bold green"))
-    console.print(Text(ran.stdout.rstrip()), soft_wrap=True)
+    console.print(Text(ran.stdout.rstrip()))
+    console.print()  # the last line is clipped below its letters otherwise
     TARGET.parent.mkdir(exist_ok=True)
     drawn = console.export_svg(title="conductor demo", code_format=FORMAT, unique_id="demo")
     TARGET.write_text(drawn, encoding="utf-8")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -18,14 +20,13 @@ from conductor_handlers.errors import (
     PayloadInvalid,
 )
 from conductor_handlers.lanes import Job
-from conductor_handlers.ports import ClaimStore
 from conductor_handlers.settlement import Answer
-from conductor_handlers.subscribers import done_key
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.handler import Handled, Ignored, Outcome, Reject, Replayed, Retry
 from conductor_sdk.payload import PayloadMismatch
 
-OUTCOMES = frozenset({Handled, Replayed, Ignored, Retry, Reject})
+RETRY_AFTER_MAX_S = 366 * 86_400.0
+"""The longest delay that a handler may ask for; anything above is nonsense."""
 current_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
     "current_attempt", default=None
 )
@@ -66,14 +67,6 @@ class Attempt:
         return True
 
 
-async def already_done(job: Job, event_id: str, store: ClaimStore) -> bool:
-    """Tell whether an earlier attempt finished this subscriber's share without being settled."""
-    subscriber = job.subscriber
-    if subscriber.done_before is not None and await subscriber.done_before(event_id):
-        return True
-    return job.joint is not None and await store.has_key(subscriber.slug, done_key(event_id))
-
-
 async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer:
     """Run the handler of a job under its deadline.
 
@@ -82,10 +75,10 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
     """
     subscriber = job.subscriber
     if subscriber.convert is not None:
-        try:
-            event = msgspec.structs.replace(event, payload=subscriber.convert(event.payload))
-        except PayloadMismatch as error:
-            return PayloadInvalid(f"{event.kind}: {error}")
+        typed = _typed(event, subscriber.slug, subscriber.convert)
+        if not isinstance(typed, KernelEvent):
+            return typed
+        event = typed
     attempt.deadline = asyncio.get_running_loop().time() + subscriber.deadline_s
     attempt.job = job
     try:
@@ -96,19 +89,59 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
         if attempt.task is not None and attempt.task.cancelling():
             raise
         return HandlerFailed(f"{subscriber.slug}: CancelledError")
-    except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code: anything may come
+    except (KeyboardInterrupt, GeneratorExit):
+        raise  # the interpreter's own, not the handler's
+    except BaseException as error:  # noqa: BLE001  foreign code: anything may come
         attempt.absorb()
         return HandlerFailed(f"{subscriber.slug}: {describe(error)}")
     finally:
         attempt.job = None
     if attempt.expired:
         attempt.absorb()
-    if type(outcome) not in OUTCOMES:
+    if not is_outcome(outcome):
         return HandlerNonsense(f"{subscriber.slug}: {type(outcome).__name__}")
     return outcome
 
 
+def _typed(
+    event: KernelEvent, slug: str, convert: Callable[[Mapping[str, Any]], Any]
+) -> KernelEvent | PayloadInvalid | HandlerFailed:
+    try:
+        return msgspec.structs.replace(event, payload=convert(event.payload))
+    except PayloadMismatch as error:
+        return PayloadInvalid(f"{event.kind}: {error}")
+    except Exception as error:  # noqa: BLE001  foreign code: a payload type may run validators
+        return HandlerFailed(f"{slug}: in the payload type: {describe(error)}")
+
+
+def is_outcome(answer: object) -> bool:
+    """Tell whether an answer is an outcome with fields of the right types.
+
+    The records do not check their fields, and a number where the store expects text would only
+    fail there, where it could not be told from a broken disk.
+    """
+    match answer:
+        case Handled(text) | Replayed(text) | Ignored(text) | Reject(text):
+            return _is_text(text)
+        case Retry(text, after_s):
+            return _is_text(text) and (after_s is None or _is_delay(after_s))
+        case _:
+            return False
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str)
+
+
+def _is_delay(after_s: object) -> bool:
+    # A comparison and not isfinite: it is also false for NaN and for integers beyond a float.
+    return isinstance(after_s, (int, float)) and abs(after_s) <= RETRY_AFTER_MAX_S
+
+
 def describe(error: BaseException) -> str:
     """Return `Type: text` of an exception, on one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  foreign code: even the text of an error may fail
+        text = "its text cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

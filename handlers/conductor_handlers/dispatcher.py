@@ -16,17 +16,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from conductor_handlers.attempt import Attempt, already_done, call_handler, current_attempt
-from conductor_handlers.errors import HandlerCrashed, StoredEventUnreadable
+from conductor_handlers.attempt import Attempt, call_handler, current_attempt
 from conductor_handlers.intake import Intake
 from conductor_handlers.lanes import Job, Lane, Lanes
 from conductor_handlers.outcomes import OutcomeWriter
 from conductor_handlers.ports import ClaimStore, DispatchObserver
+from conductor_handlers.preparation import prepare
 from conductor_handlers.settlement import Answer, delivered, settle
 from conductor_handlers.subscribers import Routes, done_key
 from conductor_sdk.clock import Clock, epoch_ms
-from conductor_sdk.errors import EventMalformed
-from conductor_sdk.event import KernelEvent, parse_event
+from conductor_sdk.errors import ConductorError
+from conductor_sdk.event import KernelEvent
 from conductor_sdk.handler import Handled, Ignored, Replayed
 from conductor_sdk.records import Buried, Delivered, Pending, RetryLater, Settled
 
@@ -34,6 +34,8 @@ TURN_JOBS = 64
 """Jobs that a lane may run before other lanes get a turn."""
 CANCEL_S = 1.0
 """Seconds that cancelled handlers are given to clean up."""
+STORE_RETRY_S = 1.0
+"""Seconds until a lane is tried again whose event the store could not count or load."""
 SLICE_S = 0.005
 """Seconds that workers may keep the event loop without giving others a chance."""
 
@@ -66,6 +68,7 @@ class Dispatcher:
         self._settings = settings or DispatchSettings()
         self._lanes = Lanes()
         self._intake = Intake(store, routes, clock, self._lanes, self._settings.held_in_memory)
+        self._observer = observer
         self._writer = OutcomeWriter(store, observer)
         self._attempts: list[Attempt] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -169,7 +172,8 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         current_attempt.set(attempt)
         slice_end = loop.time() + SLICE_S
-        while not self._draining:
+        # A handler may have swallowed the cancellation that was meant for its worker.
+        while not (self._draining or (attempt.task is not None and attempt.task.cancelling())):
             lane = self._lanes.take()
             if lane is None:
                 idle = loop.create_future()
@@ -188,7 +192,11 @@ class Dispatcher:
             job = lane.jobs[0]
             ready: KernelEvent | Answer | None = job.event
             if ready is None or not job.claimed or job.attempts > 1 or job.redriven:
-                ready = await self._prepare(job)
+                try:
+                    ready = await prepare(job, self._store)
+                except ConductorError as error:
+                    self._put_off(lane, error)
+                    return
             if ready is None:
                 self._lanes.done(lane)
                 continue
@@ -210,31 +218,17 @@ class Dispatcher:
         if not self._draining:
             self._lanes.finish(lane)
 
-    async def _prepare(self, job: Job) -> KernelEvent | Answer | None:
-        """Make a job that is not simply a first try ready to run.
+    def _put_off(self, lane: Lane, error: ConductorError) -> None:
+        """Try a lane again later: the store refused, which is no fault of the event.
 
-        Returns the event to run, or the answer if there is nothing to run, or None when the event
-        is gone from the store.
+        Raises:
+            StateError: The store is broken: that must end the daemon, not look healthy.
         """
-        event = job.event
-        if event is None:
-            loaded = await self._store.load([job.position])
-            if not loaded:
-                return None
-            try:
-                event = job.event = parse_event(loaded[0].body)
-            except EventMalformed as error:
-                return StoredEventUnreadable(error.detail)
-        if not job.claimed:
-            if job.attempts >= job.subscriber.policy.max_attempts:
-                return HandlerCrashed(f"attempt {job.attempts}")
-            await self._store.claim([job.position])
-            job.claimed = True
-            job.attempts += 1
-        again = job.attempts > 1 or job.redriven
-        if again and await already_done(job, event.event_id, self._store):
-            return Replayed("committed with its effect")
-        return event
+        if not error.retryable:
+            raise error
+        if self._observer is not None:
+            self._observer.trouble(error)
+        self._hold(lane, STORE_RETRY_S)
 
     def _decide(self, job: Job, answer: Answer) -> Settled:
         keys: tuple[tuple[str, str], ...] = ()

@@ -121,4 +121,7 @@ def _again(
 
 
 def _short(text: str) -> str:
+    if not text.isascii():
+        # Half of a surrogate pair is no character: no store and no wire could carry it.
+        text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= ERROR_TEXT_MAX else text[: ERROR_TEXT_MAX - 1] + "…"

@@ -42,6 +42,7 @@ from conductor_sidecar.uplink import Uplink
 from conductor_state.database import Database
 from conductor_state.dead_letters import SqliteDeadLetters
 from conductor_state.enrollment import Enrollment
+from conductor_state.errors import StoreCorrupt
 from conductor_state.history import SqliteHistory
 from conductor_state.history_records import HistoryRecords
 from conductor_state.identity import read_enrollment, write_enrollment
@@ -128,27 +129,59 @@ async def open_stores(
     """Open a workspace's stores; the caller holds its lock.
 
     A database that is damaged is set aside and what can be read of it is kept: the daemon starts,
-    and the journal says exactly what was lost.
+    and the journal says exactly what was lost. Damage that shows only later ends the block with
+    `StoreCorrupt`, and the next start sets the file aside.
     """
     workspace.create()
     # A journal that was set aside says so itself, in the first entry of the new one.
     journal, _ = await open_or_set_aside(workspace.journal_db, clock=clock, crash_point=crash_point)
     try:
-        database, report = await open_or_quarantine(
-            workspace.sidecar_db, schema=load_schema("sidecar"), clock=clock,
-            crash_point=crash_point,
-        )  # fmt: skip
+        stores = await _open_database(workspace, settings, journal, clock, crash_point)
         try:
-            if report is not None:
-                await journal.append("STORE_QUARANTINED", "sidecar", msgspec.to_builtins(report))
-            log = await SqliteReplayLog.open(database)
-            outbox = await SqliteOutbox.open(database, caps=outbox_caps(settings.outbox))
-            dead_letters = SqliteDeadLetters(log)
-            yield Stores(database, log, dead_letters, outbox, journal, clock)
+            yield stores
+        except StoreCorrupt as error:
+            _suspect(workspace).write_text(error.detail, encoding="utf-8")
+            raise
         finally:
-            await database.close()
+            await stores.database.close()
     finally:
         await journal.close()
+
+
+async def _open_database(
+    workspace: Workspace, settings: Settings, journal: SqliteJournal, clock: Clock,
+    crash_point: CrashPoint,
+) -> Stores:  # fmt: skip
+    marker = _suspect(workspace)
+    suspect = marker.read_text(encoding="utf-8") or "damage" if marker.exists() else ""
+    while True:
+        database, report = await open_or_quarantine(
+            workspace.sidecar_db, schema=load_schema("sidecar"), clock=clock,
+            crash_point=crash_point, suspect=suspect,
+        )  # fmt: skip
+        try:
+            log = await SqliteReplayLog.open(database)
+            outbox = await SqliteOutbox.open(database, caps=outbox_caps(settings.outbox))
+            if report is not None:
+                await outbox.mend()
+                facts = msgspec.to_builtins(report)
+                await journal.append("STORE_QUARANTINED", "sidecar", facts)
+        except StoreCorrupt as error:
+            await database.close()
+            if suspect:
+                raise  # what was salvaged is damaged again: this disk is not to be trusted
+            suspect = error.detail or "damage"
+        except BaseException:
+            await database.close()
+            raise
+        else:
+            marker.unlink(missing_ok=True)
+            return Stores(database, log, SqliteDeadLetters(log), outbox, journal, clock)
+
+
+def _suspect(workspace: Workspace) -> Path:
+    """Return where a run that met damage leaves word for the next start."""
+    return workspace.sidecar_db.with_name("sidecar.db.suspect")
 
 
 def outbox_caps(settings: OutboxSettings) -> OutboxCaps:

@@ -99,9 +99,11 @@ class Link:
             self._now, cursor=cursor, session=session, packs=packs,
             credit=self._downlink.open_credit(), software=software,
         )  # fmt: skip
+        await self._perform(hello)
+        # A task of its own: a group whose tasks fail may drop a cancellation of its parent.
+        tasks = asyncio.create_task(self._run_tasks(), name="link")
         try:
-            await self._perform(hello)
-            await self._run_tasks()
+            await tasks
         except* LinkEnded as ended:
             self._why = self._why or _first(ended)
         except* ConductorError as failed:
@@ -112,6 +114,8 @@ class Link:
             # The outbox still has what was not confirmed: the next link tries again.
             self._why = self._why or Close(error.code, error.message, 1011)
         finally:
+            tasks.cancel()
+            await asyncio.wait({tasks})
             self._downlink.link = None
             await self._uplink.disconnected()
             await self._transport.close()

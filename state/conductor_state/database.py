@@ -93,12 +93,12 @@ class Database:
         """Open or create the file (mode 0600, new directories 0700) and migrate it.
 
         Args:
-            path: The file; its write-ahead log stands beside it.
-            schema: What the file must look like; see `load_schema`.
-            clock: Handed to the stores on this database.
+            path: The file; its log stands beside it.
+            schema: See `load_schema`.
+            clock: For the stores on it.
             settings: Cache, checkpoints and timeouts.
-            connect: Makes the connection; fault suites hand in another.
-            crash_point: Called at named points; see `no_crash`.
+            connect: For fault suites; see `connect_sqlite`.
+            crash_point: For fault suites; see `no_crash`.
 
         Raises:
             SchemaTooNew: A newer program wrote the file.
@@ -112,14 +112,7 @@ class Database:
             crash_point=crash_point,
             prepare=lambda: prepare(path, schema, settings, connect),
         )
-        opening = _Job(lambda _: None, writes=False)
-        database._queue.put(opening)
-        database._thread.start()
-        try:
-            await opening.future
-        except BaseException:
-            database._queue.put(None)
-            raise
+        await database._start()
         return database
 
     async def write(self, work: Work[T]) -> T:
@@ -162,6 +155,16 @@ class Database:
             if self._connection is not None:
                 self._connection.interrupt()
             raise StoreLocked(f"{self.path} did not close in time") from None
+
+    async def _start(self) -> None:
+        opening = _Job(lambda _: None, writes=False)
+        self._queue.put(opening)
+        self._thread.start()
+        try:
+            await opening.future
+        except BaseException:
+            self._queue.put(None)
+            raise
 
     async def _submit(self, work: Work[T], *, writes: bool) -> T:
         if self._closing is not None:

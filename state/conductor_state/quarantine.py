@@ -14,6 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -53,7 +54,7 @@ async def open_or_quarantine(
     path: Path,
     *,
     schema: Schema,
-    clock: Clock,
+    clock: Clock,  # also dates the file that is set aside
     settings: DatabaseSettings = DEFAULTS,
     connect: Connect = connect_sqlite,
     crash_point: Callable[[str], None] = no_crash,
@@ -61,15 +62,8 @@ async def open_or_quarantine(
 ) -> tuple[Database, SalvageReport | None]:
     """Open a database as `Database.open` does; a damaged file is replaced by what it still holds.
 
-    Args:
-        path: The file.
-        schema: What it must look like.
-        clock: Dates the file that is set aside; handed to the stores.
-        settings: As for `Database.open`.
-        connect: As for `Database.open`.
-        crash_point: As for `Database.open`.
-        suspect: Why the file must be replaced although it opens, for example the text of a
-            `StoreCorrupt` that a store raised later.
+    `suspect` says why the file must be replaced although it opens, for example the text of a
+    `StoreCorrupt` that a store raised later; the rest is as for `Database.open`.
 
     Returns:
         The database, and a report if the file was replaced.
@@ -78,23 +72,19 @@ async def open_or_quarantine(
         SchemaTooNew: A newer program wrote the file.
         StateError: The file cannot be opened for another reason than damage.
     """
+    opening = partial(
+        Database.open, path, schema=schema, clock=clock, settings=settings, connect=connect,
+        crash_point=crash_point,
+    )  # fmt: skip
     report = await asyncio.to_thread(_finish_swap, path)
     ailment = suspect or await asyncio.to_thread(_ailment, path)
-    for attempt in range(2):
-        if ailment:
-            report = await asyncio.to_thread(_replace, path, schema, clock, ailment)
+    if not ailment:
         try:
-            database = await Database.open(
-                path, schema=schema, clock=clock, settings=settings, connect=connect,
-                crash_point=crash_point,
-            )  # fmt: skip
+            return await opening(), report
         except StoreCorrupt as error:
-            if attempt:
-                raise
             ailment = error.detail
-        else:
-            return database, report
-    raise AssertionError("unreachable: the second attempt returns or raises")
+    report = await asyncio.to_thread(_replace, path, schema, clock, ailment)
+    return await opening(), report
 
 
 def _ailment(path: Path) -> str:

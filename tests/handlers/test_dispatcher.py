@@ -12,7 +12,9 @@ from conductor_handlers.dispatcher import DispatchSettings
 from conductor_handlers.settlement import RetryPolicy
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.handler import Handled, Ignored, Reject, Replayed, Retry
+from conductor_sdk.pack_errors import StorageFailed
 from conductor_sdk.records import Buried, Delivered, RetryLater
+from conductor_state.errors import StoreFull
 
 
 def counts(bench: Bench) -> Any:
@@ -443,3 +445,111 @@ async def test_a_handler_knows_its_deadline_only_while_it_runs() -> None:
 
     assert current_attempt.get() is None
     assert deadlines[0] > asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Handled(7), Handled(None), Reject(None), Retry(None), Retry("soon", after_s="a while"),
+        Retry("soon", after_s=float("nan")), Retry("soon", after_s=float("inf")),
+        Retry("soon", after_s=10**400),
+    ],
+    ids=str,
+)  # type: ignore[arg-type]  # fmt: skip
+async def test_an_outcome_with_fields_of_the_wrong_type_is_nonsense(outcome: Any) -> None:
+    async def handler(event: KernelEvent, _: Any) -> Any:
+        return outcome
+
+    once = RetryPolicy(max_attempts=1)
+    async with Bench({KIND: (subscriber(handler, policy=once),)}).running() as bench:
+        await bench.arrive(make_event(1))
+        await bench.settled(1)
+
+    assert ["HANDLER_NONSENSE"] == [of.error_code for of in bench.seen.outcomes]  # type: ignore[union-attr]
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("even the text fails")
+
+
+class Stop(BaseException):
+    """What some libraries raise at a timeout."""
+
+
+@pytest.mark.parametrize("error", [Unprintable(), Stop("enough"), ValueError("half \ud800")])
+async def test_whatever_a_handler_raises_is_a_failed_attempt(error: BaseException) -> None:
+    async def handler(event: KernelEvent, _: Any) -> Any:
+        raise error
+
+    once = RetryPolicy(max_attempts=1)
+    async with Bench({KIND: (subscriber(handler, policy=once),)}).running() as bench:
+        await bench.arrive(make_event(1))
+        await bench.settled(1)
+
+    [buried] = bench.seen.outcomes
+    assert isinstance(buried, Buried)
+    assert buried.error_code == "HANDLER_FAILED"
+    assert buried.error.encode()
+
+
+async def test_a_payload_type_that_breaks_is_a_failed_attempt() -> None:
+    def convert(payload: Any) -> Any:
+        raise RuntimeError("a validator is broken")
+
+    async def handler(event: KernelEvent, _: Any) -> Any:
+        raise AssertionError
+
+    once = RetryPolicy(max_attempts=1)
+    broken = subscriber(handler, policy=once, convert=convert)
+    async with Bench({KIND: (broken,)}).running() as bench:
+        await bench.arrive(make_event(1))
+        await bench.settled(1)
+
+    [buried] = bench.seen.outcomes
+    assert isinstance(buried, Buried)
+    assert "a validator is broken" in buried.error
+
+
+async def test_a_packs_broken_storage_costs_its_own_attempts_only() -> None:
+    async def handler(event: KernelEvent, _: Any) -> Any:
+        raise ValueError
+
+    async def done_before(event_id: str) -> bool:
+        raise StorageFailed("not a database")
+
+    twice = RetryPolicy(max_attempts=2, first_delay_s=0.0)
+    broken = subscriber(handler, policy=twice, done_before=done_before)
+    async with Bench({KIND: (broken,)}).running() as bench:
+        await bench.arrive(make_event(1))
+        await bench.settled(2)
+
+    assert ["RetryLater", "Buried"] == [type(of).__name__ for of in bench.seen.outcomes]
+    assert bench.seen.outcomes[1].error_code == "PACK_STORAGE_FAILED"  # type: ignore[union-attr]
+
+
+async def test_a_store_that_refuses_to_count_a_retry_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    async def handler(event: KernelEvent, _: Any) -> Any:
+        calls.append(1)
+        return Handled() if len(calls) > 1 else Retry(after_s=0.0)
+
+    monkeypatch.setattr("conductor_handlers.dispatcher.STORE_RETRY_S", 0.0)
+    bench = Bench({KIND: (subscriber(handler),)})
+    claim, full = bench.log.claim, [StoreFull("no space")]
+
+    async def refusing(positions: Any) -> None:
+        if calls and full:
+            raise full.pop()
+        await claim(positions)
+
+    monkeypatch.setattr(bench.log, "claim", refusing)
+    async with bench.running():
+        await bench.arrive(make_event(1))
+        await bench.settled(2)
+
+    assert ["RetryLater", "Delivered"] == [type(of).__name__ for of in bench.seen.outcomes]
+    assert full == []

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from link_bench import EPOCH, KIND, LinkBench, deliver, until
+from virtual_time import turns, virtual
 
 from conductor_protocol.effects import Deliver, GapDetected, Refused
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Arrival, Cursor
 from conductor_state.errors import StoreCorrupt, StoreFull
-from link_bench import EPOCH, KIND, LinkBench, deliver, until
-from virtual_time import turns, virtual
 
 
 class Acks:

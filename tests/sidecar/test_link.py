@@ -7,14 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from conductor_adapters.memory import pair
-from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Script
-from conductor_adapters.transport import LinkOptions
-from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
-from conductor_sdk.records import Cursor
-from conductor_sidecar.link import Link
-from conductor_state.errors import StoreFull
 from link_bench import (
     EPOCH,
     TRIED,
@@ -25,6 +17,14 @@ from link_bench import (
     up_event,
 )
 from virtual_time import turns, virtual
+
+from conductor_adapters.memory import pair
+from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Script
+from conductor_adapters.transport import LinkOptions
+from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
+from conductor_sdk.records import Cursor
+from conductor_sidecar.link import Link
+from conductor_state.errors import StoreFull
 
 BEAT_S = 10.0
 
@@ -215,6 +215,17 @@ async def test_leaving_says_goodbye_and_ends_the_link() -> None:
         await talk.link.leave("enough")
         close = await talk.ended()
         assert ("NORMAL", "enough") == (close.code, (await talk.far.hear(Bye)).reason)
+
+
+@virtual
+async def test_a_cancellation_that_meets_the_end_of_the_link_is_not_lost() -> None:
+    async with LinkBench().running() as bench, bench.linked() as talk:
+        await talk.far.link.close(1001)
+        for _ in range(20):
+            talk.task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await talk.task
 
 
 @virtual
@@ -448,4 +459,3 @@ async def test_both_ends_blocked_by_full_buffers_go_on_as_soon_as_one_reads() ->
         listening.cancel()
         task.cancel()
         await asyncio.gather(task, listening, return_exceptions=True)
-

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from link_bench import QUEUED, TRIED, HeldOutbox, up_event
+from virtual_time import LoopClock, turns, virtual
 
 from conductor_protocol.messages import PushResult
 from conductor_sdk.errors import QueueFull
@@ -13,8 +15,6 @@ from conductor_sidecar.uplink import EPHEMERAL_CAP, PAGE_EVENTS, Uplink
 from conductor_state.errors import StoreFull
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps
-from link_bench import QUEUED, TRIED, HeldOutbox, up_event
-from virtual_time import LoopClock, turns, virtual
 
 ROOM = 100
 
@@ -182,9 +182,7 @@ async def test_a_rejected_event_leaves_the_queue_as_dropped() -> None:
     await uplink.publish([up_event(1), up_event(2)])
     uplink.connected()
     await ids(uplink)
-    await uplink.confirmed(
-        [*results(up_event(1)), *results(up_event(2), status="rejected")]
-    )
+    await uplink.confirmed([*results(up_event(1)), *results(up_event(2), status="rejected")])
     counts = (await outbox.counts())[QUEUED]
     assert (2, 1, {"rejected": 1}, 0) == (
         counts.accepted, counts.delivered, counts.dropped, counts.buffered

@@ -199,9 +199,13 @@ def stays(command: str) -> bool:
 
 def matches(expected: str, printed: str) -> bool:
     """Compare what a page shows with what was printed; `...` stands for anything."""
+    shown = expected.strip()
+    core = shown.removeprefix("...\n").removesuffix("\n...")
     # A long path wraps to a line of its own, so space before the dots may be a line's end.
-    pattern = re.escape(expected.strip()).replace(r"\ \.\.\.", r"\s+.*").replace(r"\.\.\.", ".*")
-    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+    pattern = re.escape(core).replace(r"\ \.\.\.", r"\s+.*").replace(r"\.\.\.", ".*")
+    before = r"(.*\n)?" if shown.startswith("...\n") else ""
+    after = r"(\n.*)?" if shown.endswith("\n...") else ""
+    return re.fullmatch(before + pattern + after, printed.strip(), re.DOTALL) is not None
 
 
 def assert_target(command: str) -> None:

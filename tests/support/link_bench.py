@@ -294,8 +294,8 @@ class Talk:
 
 async def until(reached: Callable[[], bool], what: str = "the condition") -> None:
     """Turn the loop, then let virtual time pass, until a condition holds."""
-    for turn in range(3000):
+    for turn in range(2000):
         if reached():
             return
-        await asyncio.sleep(0 if turn < 200 else 0.05)
+        await asyncio.sleep(0 if turn < 200 else 1.0)
     raise AssertionError(f"{what} did not come about")

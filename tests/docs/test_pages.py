@@ -1,0 +1,157 @@
+"""What holds on every page: links lead somewhere, commands exist, blocks are executed."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from doc_runner import Block, blocks, pages
+from house import ROOT, sources
+
+from conductor_sidecar.cli.main import ALIASES, cli
+
+GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings.md")
+EXECUTED = {
+    "README.md": "test_readme",
+    "docs/how-to/practise-a-bad-day.md": "test_how_to",
+    "docs/how-to/run-the-sidecar.md": "test_how_to",
+    "docs/how-to/write-an-adapter.md": "../adapters/test_how_to",
+    "docs/reference/control-socket.md": "test_reference_pages",
+    "docs/reference/journal.md": "test_reference_pages",
+    "docs/tutorial/first-pack.md": "test_first_pack",
+}
+"""Pages with blocks that are executed, and the test beside this one that does it."""
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`(conductor(?: [^`\n]+))`")
+HINTED = re.compile(r"\bdocs/[\w./-]+\.\w+")
+PAGES = [str(path.relative_to(ROOT)) for path in pages()]
+
+
+def text_of(page: str) -> str:
+    """The page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text("utf-8"), flags=re.S | re.M)
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", text_of(str(path.relative_to(ROOT))), re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", heading.lower())
+        found.add(plain.replace(" ", "-"))
+    return found
+
+
+def refusal(words: list[str]) -> str | None:
+    """Say what of a command does not exist; placeholders stand for arguments."""
+    group: click.Command = cli
+    context = click.Context(cli, info_name="conductor")
+    rest = words[1:]
+    while True:
+        try:
+            _, rest, _ = group.make_parser(context).parse_args(args=rest)
+        except click.UsageError as error:
+            return error.format_message()
+        if not isinstance(group, click.Group) or not rest:
+            return None
+        found = group.get_command(context, rest[0])
+        if found is None:
+            return f"no command {rest[0]!r}"
+        group, rest = found, rest[1:]
+        context = click.Context(found, parent=context, info_name=found.name)
+
+
+def commands_of(page: str) -> Iterator[str]:
+    yield from SPAN.findall(text_of(page))
+    for block in blocks(ROOT / page):
+        if block.language == "console":
+            yield from (command for command, _ in block.steps if command.startswith("conductor"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_inside_leads_to_a_file_and_a_heading(page: str) -> None:
+    dead: list[str] = []
+    for target in LINK.findall(text_of(page)):
+        name, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = (ROOT / page).parent / name if name else ROOT / page
+        if not path.exists() or (anchor and anchor not in anchors(path.resolve())):
+            dead.append(target)
+
+    assert [] == dead
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_on_a_page_exists_with_its_options(page: str) -> None:
+    told = {command: refusal(shlex.split(command.replace("…", "X"))) for command in commands_of(page)}
+
+    assert {} == {command: said for command, said in told.items() if said}
+
+
+def test_a_command_that_does_not_exist_is_found_out() -> None:
+    assert refusal(["conductor", "nonsense"])
+    assert refusal(["conductor", "dev", "nonsense"])
+    assert refusal(["conductor", "dev", "--directory", "D", "send", "--nonsense"])
+    assert refusal(["conductor", "status", "--json"]) is None
+
+
+def test_every_command_that_a_hint_names_exists() -> None:
+    generate = runpy.run_path(str(ROOT / "docs/generate.py"))
+    told: dict[str, str] = {}
+    for code, error in generate["error_classes"]().items():
+        for command in re.findall(r"\bconductor(?: [^;,()]+| --\w+)", error.default_hint):
+            said = refusal(shlex.split(command.split(" then")[0]))
+            if said:
+                told[code] = f"{command}: {said}"
+
+    assert {} == told
+
+
+def test_every_page_that_the_code_names_exists() -> None:
+    named = {name for path in sources() for name in HINTED.findall(path.read_text("utf-8"))}
+
+    assert "docs/reference/events.md" in named
+    assert set() == {name for name in named if not (ROOT / name).exists()}
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = ROOT / "docs/README.md"
+    linked = {
+        str((index.parent / link.partition("#")[0]).resolve().relative_to(ROOT))
+        for link in LINK.findall(index.read_text("utf-8"))
+    }
+
+    assert set() == {page for page in PAGES if page.startswith("docs/")} - linked - {
+        "docs/README.md"
+    }
+
+
+def runnable(block: Block) -> bool:
+    return block.language not in {"", "mermaid"} and not block.page.match("reference/commands.md")
+
+
+def test_every_block_that_can_run_is_run_by_a_test() -> None:
+    found = {
+        str(page.relative_to(ROOT))
+        for page in pages()
+        if "examples" not in page.parts and any(map(runnable, blocks(page)))
+    }
+
+    assert set(EXECUTED) == found
+    for page, test in EXECUTED.items():
+        source = (Path(__file__).parent / f"{test}.py").read_text("utf-8")
+        assert Path(page).name in source, f"{test} does not read {page}"
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/reference/commands.md").read_text("utf-8")
+
+    for name in cli.list_commands(click.Context(cli)):
+        assert f"\n## conductor {name}\n" in text
+    for alias in ALIASES:
+        assert f"`conductor {alias}`" in text
