@@ -43,11 +43,13 @@ def starts(bench: Bench) -> None:
             with Sidecar(bench.directory, workspace) as sidecar:
                 while sidecar.status() is None:
                     time.sleep(_READY_POLL_S)
-                answered = time.monotonic()
+                answered, used_s = time.monotonic(), sidecar.processor_s
                 opened: float = source.hear("open")
             if number:
                 bench.add("ready", "ms", 1000 * (answered - sidecar.started))
                 bench.add("link_open", "ms", 1000 * (opened - sidecar.started))
+                if used_s is not None:
+                    bench.add("ready_cpu", "ms", 1000 * used_s)
             shutil.rmtree(workspace.root)
 
 

@@ -150,7 +150,7 @@ def peak_rss_mb(pid: int) -> float | None:
     except OSError:
         return None
     line = next(line for line in text.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    return int(line.split()[1]) / 1024
 
 
 def processor_s(pid: int) -> float | None:

@@ -50,12 +50,14 @@ METHOD = """\
 - **The filled log** holds {known_ids:,} random ids that were received, claimed and settled.
 - **Drain** runs from the open link until the status says that the queue is empty: read, sent,
   confirmed, removed, in order. **One by one** reads, sends, waits and removes each event.
-- **Pushers** are tasks of a pack that push one event at a time and wait until it is durable; no
-  conductor is connected meanwhile.
+- **Pushers** are tasks that put one event at a time into the outbox, the real store on its own in a
+  process, and wait until it is durable. The table of figures also has the pushers of a pack in the
+  running daemon, where each event is checked and encoded first; no conductor is connected.
 - **The acknowledgement** is timed by the conductor: from sending a frame with one event to reading
   the acknowledgement that covers it, {paced_rate} times a second. The disk is measured before and
   after each such round, at the same pace, with the same median.
-- Memory is the largest resident size of the daemon's process. With a long queue it starts, connects
+- Memory is the largest resident size of the daemon's process, shared libraries included; a MB is
+  2^20 bytes, as `ps` and `top` count. With a long queue it starts, connects
   and drains the first tenth.
 - Ratios are taken within a round and rounds are interleaved ({rounds} of them); a ratio is the
   median of its rounds, the spread is the least and the most. On a shared machine one configuration
@@ -77,8 +79,10 @@ FIGURES = {
     "naive_receive_one_commit": "naive design with one commit",
     "drain": "draining the outbox",
     "one_by_one": "one by one",
-    "push_concurrent": "{pushers} pushers",
-    "push_sequential": "one pusher",
+    "push_concurrent": "{pushers} pushers on the outbox",
+    "push_sequential": "one pusher on the outbox",
+    "pack_push_concurrent": "{pushers} pushers in a pack",
+    "pack_push_sequential": "one pusher in a pack",
     "ack_p50": "send to acknowledgement, median",
     "ack_p99": "send to acknowledgement, 99th percentile",
     "fdatasync_p50": "append and fdatasync, median",
@@ -90,6 +94,7 @@ FIGURES = {
     "idle_rss": "memory right after the start",
     "help": "`conductor --help`",
     "ready": "control socket answers",
+    "ready_cpu": "the same, processor time",
     "link_open": "link is open",
 }
 """Figures of the second table, in its order."""

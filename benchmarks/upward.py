@@ -22,6 +22,7 @@ def measure(bench: Bench) -> None:
         drain(bench, queued)
         bench.add("one_by_one", "events/s", one_by_one(bench))
         push(bench)
+        push_from_pack(bench)
 
 
 def drain(bench: Bench, queued: Path) -> None:
@@ -51,6 +52,17 @@ def one_by_one(bench: Bench) -> float:
 
 
 def push(bench: Bench) -> None:
+    """Put into an outbox, alone and with many tasks."""
+    sizes = bench.sizes
+    workspace = make_workspace(bench.directory, bench.name("put"), NOBODY)
+    arguments = (workspace.root, sizes.push_alone, sizes.pushers, sizes.push_each)
+    with python("benchmarks.clients.pushers", *arguments) as client:
+        took = client.hear_all("together_s")
+    _note(bench, "push", took)
+    shutil.rmtree(workspace.root)
+
+
+def push_from_pack(bench: Bench) -> None:
     """Push from inside a pack, alone and with many tasks; no conductor is there."""
     sizes = bench.sizes
     result = bench.directory / bench.name("push.json")
@@ -61,10 +73,15 @@ def push(bench: Bench) -> None:
     workspace = make_workspace(bench.directory, bench.name("push"), NOBODY, config=config)
     with Sidecar(bench.directory, workspace):
         took = _read(result)
-    together = sizes.pushers * sizes.push_each
-    bench.add("push_sequential", "events/s", sizes.push_alone / took["alone_s"])
-    bench.add("push_concurrent", "events/s", together / took["together_s"])
+    _note(bench, "pack_push", took)
     shutil.rmtree(workspace.root)
+
+
+def _note(bench: Bench, name: str, took: dict[str, float]) -> None:
+    sizes = bench.sizes
+    bench.add(f"{name}_sequential", "events/s", sizes.push_alone / took["alone_s"])
+    together = sizes.pushers * sizes.push_each
+    bench.add(f"{name}_concurrent", "events/s", together / took["together_s"])
 
 
 def _read(path: Path) -> dict[str, float]:

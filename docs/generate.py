@@ -127,9 +127,7 @@ def _first_line(error: type[ConductorError]) -> str:
     return (error.__doc__ or "").strip().split("\n", 1)[0]
 
 
-def _commands(
-    group: click.Group, words: list[str]
-) -> Iterator[tuple[list[str], click.Command]]:
+def _commands(group: click.Group, words: list[str]) -> Iterator[tuple[list[str], click.Command]]:
     context = click.Context(group, info_name=words[-1])
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -18,6 +18,7 @@ from conductor_handlers.errors import (
     HandlerNonsense,
     HandlerTimeout,
     PayloadInvalid,
+    describe,
 )
 from conductor_handlers.lanes import Job
 from conductor_handlers.settlement import Answer
@@ -99,7 +100,8 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
     if attempt.expired:
         attempt.absorb()
     if not is_outcome(outcome):
-        return HandlerNonsense(f"{subscriber.slug}: {type(outcome).__name__}")
+        fields = " with a field of the wrong type" if isinstance(outcome, Outcome) else ""
+        return HandlerNonsense(f"{subscriber.slug}: {type(outcome).__name__}{fields}")
     return outcome
 
 
@@ -136,12 +138,3 @@ def _is_text(text: object) -> bool:
 def _is_delay(after_s: object) -> bool:
     # A comparison and not isfinite: it is also false for NaN and for integers beyond a float.
     return isinstance(after_s, (int, float)) and abs(after_s) <= RETRY_AFTER_MAX_S
-
-
-def describe(error: BaseException) -> str:
-    """Return `Type: text` of an exception, on one line."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001  foreign code: even the text of an error may fail
-        text = "its text cannot be read"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

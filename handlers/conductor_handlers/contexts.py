@@ -17,7 +17,7 @@ from conductor_handlers.ports import ClaimStore, Publisher
 from conductor_sdk.clock import Clock
 from conductor_sdk.context import JournalPort, Log, PushReceipt, StoragePort, SyncPort
 from conductor_sdk.errors import EventMalformed, SubjectMismatch, UnknownKind
-from conductor_sdk.event import KernelEvent, event_from_fields
+from conductor_sdk.event import KernelEvent, event_from_fields, parse_event
 from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.replay import PackReplayLog
 
@@ -75,23 +75,23 @@ class PackSyncPort:
     def _checked(self, event: KernelEvent | Mapping[str, Any]) -> KernelEvent:
         if not isinstance(event, KernelEvent):
             event = self._built(event)
-        if event.schema_version == 1:
-            return event
+        if event.schema_version != 1:
+            self._check_ours(event)
+        body = event.to_json()
+        if len(body) > self._max_event_bytes:
+            raise EventMalformed(f"{len(body)} bytes, the limit is {self._max_event_bytes}")
+        # Events built by hand skipped the parser: check them as if they came from outside.
+        return parse_event(body)
+
+    def _check_ours(self, event: KernelEvent) -> None:
         if event.kind not in self._emits:
             raise UnknownKind(event.kind, data={"kind": event.kind})
         if event.from_ != self._subject:
             raise SubjectMismatch(
                 f"{event.from_!r}, enrolled as {self._subject!r}", data={"from": event.from_}
             )
-        # Events built by hand skipped the parser: check them as if they came from outside.
-        size = len(event.to_json())
-        if size > self._max_event_bytes:
-            raise EventMalformed(f"{size} bytes, the limit is {self._max_event_bytes}")
-        return event_from_fields({
-            "schema_version": event.schema_version, "kind": event.kind,
-            "event_id": event.event_id, "timestamp": event.timestamp,
-            "from": event.from_, "payload": event.payload,
-        })  # fmt: skip
+        if type(event.payload) is not dict:
+            raise EventMalformed("payload is not an object")
 
     def _built(self, fields: Mapping[str, Any]) -> KernelEvent:
         """Complete a mapping: subject, time and id are filled in where they are left out."""

@@ -55,3 +55,12 @@ class StoredEventUnreadable(ConductorError):
 
     code = "STORED_EVENT_UNREADABLE"
     default_hint = "run: conductor dead-letters show EVENT_ID"
+
+
+def describe(error: BaseException) -> str:
+    """Return `Type: text` of an exception, on one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  foreign code: even the text of an error may fail
+        text = "its text cannot be read"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

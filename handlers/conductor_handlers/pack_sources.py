@@ -7,11 +7,15 @@ judges a pack.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from conductor_handlers.errors import describe
+from conductor_handlers.pack_shape import check_shape
 from conductor_sdk.pack import Pack
 from conductor_sdk.pack_errors import PackImportFailed, PackNotAPack, PackRefused
 
@@ -58,17 +62,20 @@ def import_pack(candidate: Candidate) -> Pack:
 
     Raises:
         PackImportFailed: With the line at which the pack failed.
-        PackNotAPack: What was imported is not a Pack.
+        PackNotAPack: What was imported is not a Pack, or one with fields of the wrong type.
         PackRefused: What the pack itself raised, for example an invalid manifest.
     """
     try:
-        found = candidate.load()
+        # What a pack prints while it is imported must not end up in somebody's JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = candidate.load()
     except PackRefused:
         raise
     except (Exception, SystemExit) as error:  # foreign code: anything may come
         raise _failed(candidate, error) from error
     if not isinstance(found, Pack):
         raise PackNotAPack(f"{candidate.name} holds a {type(found).__name__}", value=candidate.name)
+    check_shape(found, candidate.name)
     return found
 
 
@@ -85,5 +92,5 @@ def _failed(candidate: Candidate, error: BaseException) -> PackRefused:
         if "importlib" not in frame.filename
     ]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = describe(error)
     return PackImportFailed(f"{candidate.name}: {text}{where}", value=candidate.name)

@@ -107,6 +107,16 @@ class Registry:
             return kind.split(":", 1)[0]
         return self._own(kind)
 
+    def without(self, problems: Mapping[str, PackRefused]) -> Registry:
+        """Return another registry that refuses the packs of these slugs, each for its reason."""
+        loaded = {pack.slug: pack for pack in self.packs if pack.slug not in problems}
+        refused = [
+            RefusedPack(pack.slug, pack.source, (problems[pack.slug],))
+            for pack in self.packs
+            if pack.slug in problems
+        ]
+        return _indexed(loaded, [*self.refused, *refused], self.disabled)
+
     def _own(self, kind: str) -> str | None:
         if kind in KERNEL_KINDS:
             return KERNEL

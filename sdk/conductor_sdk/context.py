@@ -30,7 +30,7 @@ class PushReceipt(msgspec.Struct, frozen=True):
     status: PushStatus
     """queued: durable in the outbox; sent: an ephemeral one was written to the link; dropped."""
     reason: str | None = None
-    """Why it was dropped: `offline`, `overflow`, …; None otherwise."""
+    """Why it was dropped: `disconnected`, `window_full`, `overflow`, …; None otherwise."""
 
 
 class SyncPort(Protocol):

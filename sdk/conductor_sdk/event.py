@@ -137,17 +137,18 @@ def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
 
 
 def encode_event(event: KernelEvent) -> bytes:
-    """Encode an event as compact JSON bytes, v1 flat and without its derived id."""
-    if event.schema_version == 1:
-        return _encoder.encode(
-            {
-                "schema_version": 1,
-                "timestamp": event.timestamp,
-                "kind": event.kind,
-                **event.payload,
-            }
-        )
-    return _encoder.encode(event)
+    """Encode an event as compact JSON bytes, v1 flat and without its derived id.
+
+    Raises:
+        EventMalformed: It holds something that JSON cannot.
+    """
+    try:
+        if event.schema_version == 1:
+            flat = {"schema_version": 1, "timestamp": event.timestamp, "kind": event.kind}
+            return _encoder.encode({**flat, **event.payload})
+        return _encoder.encode(event)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise EventMalformed(f"it cannot be written as JSON: {error}") from None
 
 
 def _check(event: KernelEvent) -> None:

@@ -128,6 +128,13 @@ class PackNotAPack(PackRefused):
     default_hint = "point it at a conductor_sdk.Pack object: module:pack"
 
 
+class PackContextFailed(PackRefused):
+    """The pack's own context could not be made."""
+
+    code = "PACK_CONTEXT_FAILED"
+    default_hint = "mend the function that is given as context=, then restart: conductor sidecar"
+
+
 class PackNotFound(PackRefused):
     """No such pack."""
 

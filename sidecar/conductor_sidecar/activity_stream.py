@@ -18,6 +18,7 @@ from conductor_sdk.workspace import Workspace
 from conductor_sidecar.feed import Activity
 
 CONNECT_S = 30.0
+OK = 200
 
 
 def follow(workspace: Workspace) -> Iterator[Activity]:
@@ -30,6 +31,8 @@ def follow(workspace: Workspace) -> Iterator[Activity]:
     try:
         connection.request("GET", "/v1/events")
         response = connection.getresponse()
+        if response.status != OK:
+            raise SidecarUnreachable(f"it answered {response.status}: {response.reason}")
         connection.sock.settimeout(None)
         while line := response.readline():
             if line.strip():

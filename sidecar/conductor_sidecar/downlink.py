@@ -29,8 +29,6 @@ from conductor_sidecar.ports import Journal, ReplayLog
 
 PIPELINE = 2
 """Batches that may wait between two stages: one is committed while the next is decoded."""
-BATCH_EVENTS = 4096
-"""Events that are stored in one go at most."""
 STORE_RETRY_S = 1.0
 GAP_KIND = "conductor:gap_detected"
 
@@ -63,29 +61,6 @@ class DownlinkObserver(Protocol):
         ...
 
 
-class _Waiting:
-    """A batch and the link that brought it."""
-
-    __slots__ = ("item", "link")
-
-    def __init__(self, item: Deliver | GapDetected, link: Acknowledger) -> None:
-        self.item = item
-        self.link = link
-
-    def joined_by(self, later: _Waiting) -> bool:
-        """Append a later batch of the same link and history, unless that makes it too large."""
-        mine, item = self.item, later.item
-        if not isinstance(mine, Deliver) or not isinstance(item, Deliver):
-            return False
-        if later.link is not self.link or item.epoch != mine.epoch:
-            return False
-        if len(mine.events) + len(item.events) > BATCH_EVENTS:
-            return False
-        events, refused = mine.events + item.events, mine.refused + item.refused
-        self.item = Deliver(item.epoch, item.last, events, refused)
-        return True
-
-
 class Downlink:
     """One for the daemon's life: links come and go, what they brought is stored to the end."""
 
@@ -100,9 +75,9 @@ class Downlink:
         self._window = window
         self._observer = observer
         self._subject = subject
-        self._arrived: asyncio.Queue[_Waiting] = asyncio.Queue(PIPELINE)
-        self._held: _Waiting | None = None
-        """Taken out of `_arrived`, and not to be stored with what came before it."""
+        self._arrived: asyncio.Queue[tuple[Deliver | GapDetected, Acknowledger]] = asyncio.Queue(
+            PIPELINE
+        )
         self._stored: asyncio.Queue[list[tuple[Position, KernelEvent]]] = asyncio.Queue(PIPELINE)
         self._over = False
         self._queued = 0
@@ -134,7 +109,7 @@ class Downlink:
 
     async def arrived(self, item: Deliver | GapDetected, link: Acknowledger) -> None:
         """Take what a link brought, in its order; waits while the disk is behind."""
-        await self._arrived.put(_Waiting(item, link))
+        await self._arrived.put((item, link))
         if self._over:
             self._give_up()
 
@@ -158,17 +133,13 @@ class Downlink:
 
     def _give_up(self) -> None:
         """Drop what nobody will store, so that nobody waits for it; it was not acknowledged."""
-        if self._held is not None:
-            self._held = None
-            self._arrived.task_done()
         while not self._arrived.empty():
             self._arrived.get_nowait()
             self._arrived.task_done()
 
     async def _store(self) -> None:
         while True:
-            waiting, taken = await self._take()
-            item, link = waiting.item, waiting.link
+            item, link = await self._arrived.get()
             try:
                 if link is not self._failed:
                     await (self._gap(item) if isinstance(item, GapDetected)
@@ -181,23 +152,7 @@ class Downlink:
                 if not error.retryable:
                     raise  # a broken store must end the daemon, not look healthy
             finally:
-                for _ in range(taken):
-                    self._arrived.task_done()
-
-    async def _take(self) -> tuple[_Waiting, int]:
-        """Return what has arrived, joined as far as it goes, and how many batches that were.
-
-        The slower the disk, the larger what it is given at once.
-        """
-        waiting, self._held = self._held or await self._arrived.get(), None
-        taken = 1
-        while not self._arrived.empty():
-            later = self._arrived.get_nowait()
-            if not waiting.joined_by(later):
-                self._held = later
-                break
-            taken += 1
-        return waiting, taken
+                self._arrived.task_done()
 
     async def _dispatch(self) -> None:
         while True:

@@ -90,3 +90,25 @@ class ExpectationFailed(ConductorError):
     code = "EXPECTATION_FAILED"
     default_hint = "run: conductor doctor"
     exit_code = Exit.EXPECTATION
+
+
+class UsageWrong(ConductorError):
+    """The command line is not right."""
+
+    code = "USAGE"
+    default_hint = "run: conductor --help"
+    exit_code = Exit.USAGE
+
+
+class SystemRefused(ConductorError):
+    """The operating system refused."""
+
+    code = "SYSTEM_REFUSED"
+    default_hint = "look at the path, its permissions and the disk: conductor doctor"
+
+
+class Unexpected(ConductorError):
+    """Something went wrong that nobody thought of."""
+
+    code = "UNEXPECTED"
+    default_hint = "see where: set CONDUCTOR_TRACEBACK=1 and run the command again"

@@ -47,8 +47,7 @@ class Feed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._watchers: set[deque[Activity]] = set()
-        self._wake = asyncio.Event()
+        self._watchers: list[_Watcher] = []
         self.errors: deque[LastError] = deque(maxlen=ERRORS_KEPT)
         self.refusals: dict[str, int] = {}
         """Protocol refusals by code, since the start."""
@@ -111,21 +110,13 @@ class Feed:
 
     async def watch(self) -> AsyncIterator[list[Activity]]:
         """Yield activity in batches until closed; `lost_view` says how many were not shown."""
-        mine: deque[Activity] = deque(maxlen=WATCH_WINDOW)
-        self._watchers.add(mine)
+        mine = _Watcher()
+        self._watchers.append(mine)
         try:
             while True:
-                while not mine:
-                    await self._wake.wait()
-                    self._wake.clear()
-                batch = list(mine)
-                mine.clear()
-                if len(batch) == WATCH_WINDOW:
-                    note = Activity(batch[0].at, "lost_view", detail="too much to show it all")
-                    batch.insert(0, note)
-                yield batch
+                yield await mine.take()
         finally:
-            self._watchers.discard(mine)
+            self._watchers.remove(mine)
 
     def _remember(self, position: Position, kind: str, event_id: str) -> None:
         self._names[position] = (kind, event_id)
@@ -134,8 +125,33 @@ class Feed:
 
     def _show(self, batch: list[Activity]) -> None:
         for watcher in self._watchers:
-            watcher.extend(batch)
-        self._wake.set()
+            watcher.put(batch)
+
+
+class _Watcher:
+    """What one watcher has not taken yet; the oldest is lost first, and counted."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Activity] = deque()
+        self._lost = 0
+        self._news = asyncio.Event()
+
+    def put(self, batch: Sequence[Activity]) -> None:
+        self._waiting.extend(batch)
+        while len(self._waiting) > WATCH_WINDOW:
+            self._waiting.popleft()
+            self._lost += 1
+        self._news.set()
+
+    async def take(self) -> list[Activity]:
+        await self._news.wait()
+        self._news.clear()
+        batch, self._waiting = list(self._waiting), deque()
+        if self._lost:
+            text = f"{self._lost} records came too fast to be shown"
+            batch.insert(0, Activity(batch[0].at, "lost_view", detail=text))
+            self._lost = 0
+        return batch
 
 
 def _activity(now: str, outcome: Settled, kind: str, event_id: str) -> Activity:

@@ -100,10 +100,11 @@ class Link:
             credit=self._downlink.open_credit(), software=software,
         )  # fmt: skip
         await self._perform(hello)
-        # A task of its own: a group whose tasks fail may drop a cancellation of its parent.
+        # A task of its own: a group whose tasks fail drops a cancellation that comes meanwhile.
         tasks = asyncio.create_task(self._run_tasks(), name="link")
         try:
-            await tasks
+            await asyncio.wait({tasks})
+            tasks.result()
         except* LinkEnded as ended:
             self._why = self._why or _first(ended)
         except* ConductorError as failed:
@@ -115,7 +116,7 @@ class Link:
             self._why = self._why or Close(error.code, error.message, 1011)
         finally:
             tasks.cancel()
-            await asyncio.wait({tasks})
+            await asyncio.gather(tasks, return_exceptions=True)
             self._downlink.link = None
             await self._uplink.disconnected()
             await self._transport.close()

@@ -6,11 +6,12 @@ reach the terminal and a `Secret` never shows. Refusal: nothing is configured at
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
@@ -44,9 +45,28 @@ def configure(settings: LogSettings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),
         cache_logger_on_first_use=True,
     )
+
+
+class StandardError:
+    """Standard error as it is at each write; a log that cannot be written is lost, not fatal.
+
+    The terminal may be gone, the pipe's reader too, the disk behind a redirection full: none of
+    these may end a daemon that still has events to keep.
+    """
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def get_logger(**fields: object) -> FilteringBoundLogger:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_handlers.contexts import DaemonContext, PackKeys, PackSyncPort
+from conductor_handlers.errors import describe
 from conductor_handlers.ports import ClaimStore, Publisher
 from conductor_handlers.registry import LoadedPack, Registry
 from conductor_handlers.settlement import RetryPolicy
@@ -20,7 +21,9 @@ from conductor_handlers.subscribers import Routes, Subscriber
 from conductor_protocol.backpressure import Policy
 from conductor_protocol.messages import PackNotice
 from conductor_sdk.clock import Clock
+from conductor_sdk.context import PackContext
 from conductor_sdk.handler import Subscription
+from conductor_sdk.pack_errors import PackContextFailed, PackRefused
 from conductor_sdk.payload import payload_converter
 from conductor_sdk.storage import SqliteStorage
 from conductor_sidecar.feed import Feed
@@ -64,12 +67,13 @@ class BoundPacks:
     """The loaded packs of one daemon."""
 
     def __init__(self, registry: Registry, around: Surroundings, settings: Settings) -> None:
-        self.registry = registry
         self._around = around
         self._storages: dict[str, SqliteStorage] = {}
         self._contexts = {pack.slug: self._context(pack, settings) for pack in registry.packs}
-        self.routes: Routes = self._routes(settings.dispatch)
-        every = frozenset(kind for pack in registry.packs for kind in pack.emits)
+        own, failed = _own_contexts(registry, self._contexts)
+        self.registry = registry.without(failed) if failed else registry
+        self.routes: Routes = self._routes(settings.dispatch, own)
+        every = frozenset(kind for pack in self.registry.packs for kind in pack.emits)
         self.sync_port = PackSyncPort(
             every, around.subject, around.publisher, around.clock, around.max_event_bytes
         )
@@ -121,10 +125,7 @@ class BoundPacks:
             storage=storage, clock=around.clock, log=get_logger(pack=slug),
         )  # fmt: skip
 
-    def _routes(self, dispatch: DispatchSection) -> Routes:
-        own = {
-            pack.slug: pack.pack.context(self._contexts[pack.slug]) for pack in self.registry.packs
-        }
+    def _routes(self, dispatch: DispatchSection, own: Mapping[str, Any]) -> Routes:
         return {
             kind: tuple(
                 self._subscriber(slug, subscription, own[slug], dispatch)
@@ -154,8 +155,8 @@ class BoundPacks:
             began = self._around.clock.monotonic()
             try:
                 await pack.pack.background(ctx)
-            except Exception as error:  # noqa: BLE001  foreign code: it must not end the daemon
-                text = f"{type(error).__name__}: {error}"
+            except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code: the daemon goes on
+                text = describe(error)
                 get_logger(pack=pack.slug).error("background_failed", error=text)
                 self._around.feed.note("background_failed", detail=f"{pack.slug}: {text}")
             else:
@@ -164,6 +165,22 @@ class BoundPacks:
                 pause_s = RESTART_FIRST_S
             await asyncio.sleep(pause_s)
             pause_s = min(RESTART_CAP_S, pause_s * 2)
+
+
+def _own_contexts(
+    registry: Registry, contexts: Mapping[str, PackContext]
+) -> tuple[dict[str, Any], dict[str, PackRefused]]:
+    """Wrap each context into the pack's own type; a pack that fails here is refused alone."""
+    own: dict[str, Any] = {}
+    failed: dict[str, PackRefused] = {}
+    for pack in registry.packs:
+        try:
+            own[pack.slug] = pack.pack.context(contexts[pack.slug])
+        except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code: anything may come
+            problem = PackContextFailed(f"{pack.slug}: {describe(error)}", value=pack.slug)
+            get_logger(pack=pack.slug).error("pack_refused", error=problem.message)
+            failed[pack.slug] = problem
+    return own, failed
 
 
 def pack_reports(registry: Registry) -> list[PackReport]:

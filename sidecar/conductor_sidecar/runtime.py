@@ -155,6 +155,9 @@ class Daemon:
         await asyncio.wait({dispatcher}, timeout=parts.settings.drain.deadline_s)
         await parts.keeper.leave("sidecar stops")
         await parts.downlink.idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(parts.settings.drain.deadline_s):
+                await self._buried.join()
         self._log.info("drained", events_left=left)
 
     async def _resume(self) -> None:
@@ -183,6 +186,7 @@ class Daemon:
                     await self._parts.desk.journal.append("DEAD_LETTERED", "sidecar", facts)
                 except ConductorError as error:
                     self._parts.feed.failed(error)
+            self._buried.task_done()
 
     async def _grant(self) -> None:
         """Raise the credit when handlers have caught up; nothing slow may stand in its way."""

@@ -19,16 +19,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conductor_sdk.chain.batch import Sink
 from conductor_sdk.chain.entry import Draft, Entry, Head, Prepared, prepare
 from conductor_sdk.chain.verify import Verdict, Walk, missing
 from conductor_sdk.clock import Clock, SystemClock, wire_time
 from conductor_state.errors import StoreClosed
 from conductor_state.journal_errors import JournalCorrupt, JournalMissing
-from conductor_state.journal_file import JournalFile, Page
+from conductor_state.journal_file import JournalFile, Rows
+from conductor_state.journal_transaction import JournalTransaction, JournalView
 
 T = TypeVar("T")
 
 _PAGE = 500
+_WALK_PAGE = 2000
+_SEQUENCE = 1
+"""Where a stored row holds its sequence."""
 _COMMIT_MAX = 2000
 """Entries in one commit at most; a single call may bring more."""
 _CLOSE_S = 5.0
@@ -160,21 +165,53 @@ class SqliteJournal:
         Raises:
             StateError: The disk or a lock kept us from reading; nothing is known.
         """
+        return (await self.walk(anchors))[1]
+
+    async def walk(
+        self, anchors: Sequence[Head] = (), sink: Sink | None = None
+    ) -> tuple[str, Verdict]:
+        """Walk the whole log as `verify` does; returns the log's id ("" without one), verdict.
+
+        Args:
+            anchors: Heads that were kept outside of this file.
+            sink: Called on the journal's thread with the bytes of each sound entry, in order.
+
+        Raises:
+            StateError: As `verify`.
+        """
         walk = Walk("", anchors)
         try:
-            page = await self._run(partial(self._file.page, 0, _PAGE))
-            walk = _begin(page, anchors)
-            await self._run(partial(_feed, walk, page.entries))
-            while len(page.entries) == _PAGE:
-                after = page.entries[-1].sequence
-                page = await self._run(partial(self._file.page, after, _PAGE))
-                await self._run(partial(_feed, walk, page.entries))
+            page = await self._run(partial(self._file.rows, 0, _WALK_PAGE))
+            walk = _begin(page, Walk(page.log_id, anchors, locate=self._file.located, sink=sink))
+            await self._run(partial(walk.add_rows, page.rows))
+            while len(page.rows) == _WALK_PAGE:
+                after = page.rows[-1][_SEQUENCE]
+                page = await self._run(partial(self._file.rows, after, _WALK_PAGE))
+                await self._run(partial(walk.add_rows, page.rows))
         except JournalMissing:
-            return missing()
+            return "", missing()
         except JournalCorrupt as error:
             walk.broken(error.detail)
-            return walk.verdict()
-        return walk.verdict(page.recorded)
+            return "", walk.verdict()
+        return page.log_id, walk.verdict(page.recorded)
+
+    async def view(self, work: Callable[[JournalView], T]) -> T:
+        """Run `work` on the journal's thread, on one state of the file; it may run again.
+
+        Raises:
+            JournalMissing: There is no file.
+        """
+        return await self._run(lambda: self._file.view(work))
+
+    async def transaction(self, work: Callable[[JournalTransaction], T]) -> T:
+        """Run statements and appends on the journal's thread in one commit.
+
+        Durable when this returns; an exception of `work` rolls everything back and is raised.
+
+        Raises:
+            StateError: Nothing was written.
+        """
+        return await self._run(lambda: self._file.transaction(work, self._time))
 
     async def close(self) -> None:
         """Finish what is on its way and release the file. Idempotent; bounded, never raises."""
@@ -199,13 +236,16 @@ class SqliteJournal:
             return
         drafts = [draft for prepared, _ in calls for draft in prepared]
         try:
-            entries = iter(self._file.append(drafts, lambda: wire_time(self._clock.now())))
+            entries = iter(self._file.append(drafts, self._time))
         except BaseException as error:  # noqa: BLE001  it is raised by every waiting caller
             for _, future in calls:
                 future.set_exception(error)
             return
         for prepared, future in calls:
             future.set_result([next(entries).sequence for _ in prepared])
+
+    def _time(self) -> str:
+        return wire_time(self._clock.now())
 
     async def _run(self, work: Callable[[], T]) -> T:
         self._refuse_closed()
@@ -216,13 +256,7 @@ class SqliteJournal:
             raise StoreClosed(str(self.path))
 
 
-def _begin(page: Page, anchors: Sequence[Head]) -> Walk:
-    walk = Walk(page.log_id, anchors)
-    if not page.log_id and (page.entries or page.recorded is not None):
+def _begin(page: Rows, walk: Walk) -> Walk:
+    if not page.log_id and (page.rows or page.recorded is not None):
         walk.broken("the log has lost its name")
     return walk
-
-
-def _feed(walk: Walk, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        walk.add(entry)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from conductor_sdk.chain.entry import Entry, Head, Prepared, extend, genesis
+from conductor_sdk.chain.batch import Row, as_entry
+from conductor_sdk.chain.entry import Entry, Head, Prepared, genesis
 from conductor_state.errors import SchemaTooNew
 from conductor_state.journal_errors import JournalCorrupt, JournalMissing
+from conductor_state.journal_transaction import JournalTransaction, JournalView
 from conductor_state.queries import load_queries
 from conductor_state.schema import load_schema
-from conductor_state.shared_file import SharedFile
+from conductor_state.shared_file import SharedFile, fetch_rows
+
+T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -30,6 +34,18 @@ class Page(msgspec.Struct, frozen=True):
     """"" when the file holds no log at all, or the log has lost its name."""
     recorded: Head | None
     """None when the log does not say."""
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """As `Page`, with the rows as they are stored."""
+
+    rows: list[Row]
+    log_id: str
+    recorded: Head | None
+
+
+class _OfTheCaller(Exception):
+    """Carries an SQL error of the caller's statements past the ones that are the journal's."""
 
 
 class JournalFile:
@@ -75,17 +91,56 @@ class JournalFile:
             JournalBusy: No turn within the bound.
             StateError: Nothing was appended.
         """
-        with self._file.writing() as connection:
-            self._migrate(connection)
-            log_id, head = self._head(connection)
+
+        def work(transaction: JournalTransaction) -> list[Entry]:
             self._crash_point("journal.begun")
-            entries = extend(log_id, head, drafts, now())
-            connection.executemany(self._queries["insert"], map(_row, entries))
-            last = entries[-1]
-            connection.execute(self._queries["record_head"], (last.sequence, last.hash))
+            entries = transaction.append_prepared(drafts)
             self._crash_point("journal.inserted")
+            return entries
+
+        return self.transaction(work, now)
+
+    def transaction(self, work: Callable[[JournalTransaction], T], now: Callable[[], str]) -> T:
+        """Run statements and appends in one commit; durable when this returns.
+
+        An exception of `work` rolls everything back and is raised as it is, one of its own SQL
+        statements included. Creates the file where it is missing.
+
+        Raises:
+            JournalCorrupt: As `append`.
+            JournalBusy: As `append`.
+            StateError: Nothing was written.
+        """
+        try:
+            with self._file.writing() as connection:
+                self._migrate(connection)
+                log_id, head = self._head(connection)
+                transaction = JournalTransaction(
+                    connection, log_id, head, self._queries, now, str(self._path)
+                )
+                try:
+                    result = work(transaction)
+                except sqlite3.Error as error:
+                    raise _OfTheCaller from error
+        except _OfTheCaller as carrier:
+            raise cast("sqlite3.Error", carrier.__cause__) from None
         self._crash_point("journal.committed")
-        return entries
+        return result
+
+    def view(self, work: Callable[[JournalView], T]) -> T:
+        """Run `work` on one state of the file; more than once if a writer was in the way.
+
+        Raises:
+            JournalMissing: There is no file.
+            JournalCorrupt: It cannot be read.
+        """
+
+        def read(connection: sqlite3.Connection) -> T:
+            found = self._log(connection) if self._version(connection) else None
+            log_id = found[0] if found is not None and isinstance(found[0], str) else ""
+            return work(JournalView(connection, log_id, self._queries))
+
+        return self._file.read(read)
 
     def head(self) -> Head:
         """Return the last entry's place and hash.
@@ -105,6 +160,28 @@ class JournalFile:
         """
         return self._file.read(lambda connection: self._select(connection, "page", after, limit))
 
+    def rows(self, after: int, limit: int) -> Rows:
+        """Read entries after a sequence as rows: for walks over all of them.
+
+        Raises:
+            JournalMissing: There is no file.
+            JournalCorrupt: It cannot be read.
+        """
+        return self._file.read(lambda connection: self._rows(connection, "page", after, limit))
+
+    def located(self, digest: str, below: int) -> int | None:
+        """Return the last sequence below one whose entry has this hash; None where there is none.
+
+        Raises:
+            StateError: It cannot be read.
+        """
+
+        def find(connection: sqlite3.Connection) -> int | None:
+            found = connection.execute(self._queries["located"], (digest, below)).fetchone()
+            return cast("int | None", found[0])
+
+        return self._file.read(find) if digest.isascii() else None
+
     def latest(self, limit: int) -> Page:
         """Read the newest entries, in order, without judging the log.
 
@@ -116,13 +193,19 @@ class JournalFile:
         return Page(page.entries[::-1], page.log_id, page.recorded)
 
     def _select(self, connection: sqlite3.Connection, query: str, *values: int) -> Page:
+        found = self._rows(connection, query, *values)
+        return Page(
+            [as_entry(row, found.log_id) for row in found.rows], found.log_id, found.recorded
+        )
+
+    def _rows(self, connection: sqlite3.Connection, query: str, *values: int) -> Rows:
         if self._version(connection) == 0:
-            return Page([], "", None)
+            return Rows([], "", None)
         name, size, head = self._log(connection) or (None, None, None)
         log_id = name if isinstance(name, str) else ""
         recorded = Head(size, head) if isinstance(size, int) and isinstance(head, str) else None
-        rows = connection.execute(self._queries[query], values).fetchall()
-        return Page([Entry(row[0], log_id, *row[1:]) for row in rows], log_id, recorded)
+        rows = fetch_rows(connection, self._queries[query], values)
+        return Rows(rows, log_id, recorded)
 
     def _read_head(self, connection: sqlite3.Connection) -> Head:
         if self._version(connection) == 0:
@@ -161,13 +244,6 @@ class JournalFile:
         if found == 0:
             log_id = self._make_log_id()
             connection.execute(self._queries["create_log"], (log_id, genesis(log_id)))
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.chain_version, entry.sequence, entry.time, entry.event_type, entry.actor,
-        entry.session_id, entry.task_id, entry.payload, entry.previous, entry.hash,
-    )  # fmt: skip
 
 
 def _statements(script: str) -> Generator[str]:

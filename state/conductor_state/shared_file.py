@@ -15,10 +15,10 @@ import os
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from conductor_state.errors import StoreIOError
 from conductor_state.journal_errors import (
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _PAUSE_FIRST_S = 0.012
 _PAUSE_LAST_S = 0.001
+_NOT_TEXT = "Could not decode to UTF-8"
+"""How Python says, without a code, that bytes in a column are no text."""
 _PRAGMAS = (
     "busy_timeout = 0",  # `_patiently` waits instead, fairly
     "synchronous = FULL",  # with TRUNCATE the end of the rollback journal is synced as well
@@ -173,6 +175,21 @@ def _configure(connection: sqlite3.Connection) -> None:
     mode = connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()[0]
     if mode != "truncate":
         raise JournalCorrupt(f"it keeps its journal mode {mode}")
+
+
+def fetch_rows(
+    connection: sqlite3.Connection, query: str, values: Sequence[object]
+) -> list[tuple[Any, ...]]:
+    """Run a query; text that is sound is decoded at the speed of C, damaged text comes escaped."""
+    connection.text_factory = str
+    try:
+        return connection.execute(query, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith(_NOT_TEXT):
+            raise
+    finally:
+        connection.text_factory = _decode
+    return connection.execute(query, values).fetchall()
 
 
 def _undo(connection: sqlite3.Connection) -> None:

@@ -4,10 +4,9 @@ import re
 import subprocess
 import tomllib
 
-from house import ROOT
-
 from conductor_sidecar import __version__
 from conductor_sidecar.cli.main import VERSION
+from house import ROOT
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 

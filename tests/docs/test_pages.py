@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 import pytest
-from doc_runner import Block, blocks, pages
-from house import ROOT, sources
 
 from conductor_sidecar.cli.main import ALIASES, cli
+from doc_runner import Block, blocks, pages
+from house import ROOT, sources
 
 GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings.md")
 EXECUTED = {
@@ -34,7 +34,9 @@ PAGES = [str(path.relative_to(ROOT)) for path in pages()]
 
 def text_of(page: str) -> str:
     """The page without its blocks."""
-    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text("utf-8"), flags=re.S | re.M)
+    return re.sub(
+        r"^```.*?^```$", "", (ROOT / page).read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def anchors(path: Path) -> set[str]:
@@ -88,7 +90,9 @@ def test_every_link_inside_leads_to_a_file_and_a_heading(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_on_a_page_exists_with_its_options(page: str) -> None:
-    told = {command: refusal(shlex.split(command.replace("…", "X"))) for command in commands_of(page)}
+    told = {
+        command: refusal(shlex.split(command.replace("…", "X"))) for command in commands_of(page)
+    }
 
     assert {} == {command: said for command, said in told.items() if said}
 

@@ -7,12 +7,12 @@ import re
 from types import ModuleType
 
 import pytest
-from doc_runner import Reader, blocks, python_blocks
-from house import ROOT
-from practice import Practice
 
 from conductor_sdk import Pack, PackManifest
 from conductor_sdk.testing import PackHarness
+from doc_runner import Reader, blocks, python_blocks
+from house import ROOT
+from practice import Practice
 
 PAGE = ROOT / "README.md"
 RECOVERY = "conductor:recovery_requested"
@@ -49,7 +49,7 @@ def test_the_table_lists_commands() -> None:
 async def test_the_handler_of_the_first_page_runs_once() -> None:
     [block] = python_blocks(PAGE)
     module = ModuleType("first_page")
-    exec(compile(block.body, block.place, "exec"), vars(module))  # noqa: S102  our own page
+    exec(compile(block.body, block.place, "exec"), vars(module))
     pack = Pack(
         PackManifest(
             id="acme-jobs", version="0.1.0", subscribed_event_kinds=[RECOVERY],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import runpy
 
 import pytest
+
 from house import ROOT
 
 generate = runpy.run_path(str(ROOT / "docs/generate.py"))

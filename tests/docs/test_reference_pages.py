@@ -8,14 +8,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doc_runner import Reader, blocks
-from house import ROOT
 
 from conductor_protocol.messages import Limits
 from conductor_sdk.client import ask
 from conductor_sdk.workspace import resolve_workspace
+from doc_runner import Reader, blocks
+from house import ROOT
 
 REFERENCE = ROOT / "docs/reference"
+CONTROL_PLANE = ROOT / "conductor/conductor_server/control_plane.py"
 SURFACE = ROOT / "sidecar/conductor_sidecar/http/surface.py"
 
 
@@ -70,6 +71,21 @@ def test_the_control_socket_page_lists_every_request() -> None:
     plain = {re.sub(r"\{[^}]+\}", "EVENT_ID", path) for path in served}
 
     assert plain == set(listed)
+
+
+def test_the_control_plane_page_lists_every_call() -> None:
+    page = (REFERENCE / "control-plane.md").read_text("utf-8")
+    listed: set[str] = set()
+    for cell in re.findall(r"^\| (`(?:GET|POST)[^|]*) \|", page, re.MULTILINE):
+        first, *others = re.findall(r"([/…][\w/]+)`", cell)
+        listed |= {first, *(first.rpartition("/")[0] + other.strip("…") for other in others)}
+    source = CONTROL_PLANE.read_text("utf-8")
+    served = set(re.findall(r'Route\("(/api/v1/[^"]+)"', source))
+    served |= {
+        f"/api/v1/{name}" for name in re.findall(r'^ +"([\w/]+)": self\._', source, re.MULTILINE)
+    }
+
+    assert served == listed
 
 
 def test_the_limits_of_an_event_are_those_of_the_code() -> None:

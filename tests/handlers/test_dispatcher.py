@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from dispatch_bench import KIND, Bench, make_event, subscriber
 
 from conductor_handlers.attempt import current_attempt
 from conductor_handlers.contexts import PackKeys
@@ -15,6 +14,7 @@ from conductor_sdk.handler import Handled, Ignored, Reject, Replayed, Retry
 from conductor_sdk.pack_errors import StorageFailed
 from conductor_sdk.records import Buried, Delivered, RetryLater
 from conductor_state.errors import StoreFull
+from dispatch_bench import KIND, Bench, make_event, subscriber
 
 
 def counts(bench: Bench) -> Any:

@@ -107,7 +107,7 @@ async def test_offline_the_queued_kind_waits_and_the_ephemeral_one_is_dropped() 
         await queue_job(job)
         await run_job(job)
         assert [receipt.status for receipt in harness.receipts] == ["queued", "dropped"]
-        assert harness.receipts[1].reason == "offline"
+        assert harness.receipts[1].reason == "disconnected"
         harness.connect()
     assert [event.kind for event in harness.sync_port.arrived] == ["acme-demo:job_queued"]
 

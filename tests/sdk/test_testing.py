@@ -216,7 +216,7 @@ async def test_offline_queued_events_wait_in_order_and_ephemeral_ones_are_droppe
         dropped = await harness.context.push("acme:told", {})
         await harness.context.push("acme:queued", {"n": 2}, key="2")
         await harness.context.push("acme:queued", {"n": 1}, key="1")
-        assert (dropped.status, dropped.reason) == ("dropped", "offline")
+        assert (dropped.status, dropped.reason) == ("dropped", "disconnected")
         assert harness.sync_port.arrived == []
         harness.connect()
         assert (await harness.context.push("acme:told", {})).status == "sent"

@@ -53,7 +53,7 @@ def test_the_daemon_refuses_a_workspace_that_is_not_enrolled(
     code, _, err = run(capsys, "sidecar", "--workspace", workspace)
 
     assert code == Exit.TOKEN_REFUSED
-    assert "next: run: conductor enroll" in err
+    assert "next: conductor enroll" in err
 
 
 def test_a_missing_token_file_is_refused_with_the_command_that_mends_it(

@@ -77,6 +77,7 @@ def test_a_sound_log_is_ok_and_says_what_was_not_checked(workspace: Workspace, r
         "source        OK\n"
         "chain         OK\n"
         "completeness  UNANCHORED  give --anchor SIZE:HASH to detect a cut tail\n"
+        "state         ABSENT  no tables to compare\n"
         "entries       3\n"
         "log           log-test\n"
         f"head          {digest}\n"
@@ -104,7 +105,10 @@ def test_an_anchor_that_fits_is_complete_and_one_that_reaches_further_is_not(
     assert "completeness  OK\n" in out
     code, out, _ = runner("verify", "-w", root, "--anchor", fits, "--anchor", further)
     assert code == 4
-    assert "completeness  TRUNCATED\nfirst bad     4\nreason        TAIL_MISSING\n" in out
+    assert (
+        "completeness  TRUNCATED\nstate         ABSENT  no tables to compare\nfirst bad     4\nreason        TAIL_MISSING\n"
+        in out
+    )
 
 
 def test_a_changed_entry_exits_4_and_is_named(workspace: Workspace, runner: Run) -> None:
@@ -126,7 +130,7 @@ def test_programs_get_the_verdict_as_json(workspace: Workspace, runner: Run) -> 
 
     assert (code, err) == (4, "")
     assert json.loads(out) == {
-        "source": "OK", "chain": "CORRUPTED", "completeness": "UNANCHORED", "size": 1,
+        "source": "OK", "chain": "CORRUPTED", "completeness": "UNANCHORED", "state": "ABSENT", "size": 1,
         "head": digest, "log_id": "log-test", "first_bad": 1, "reason": "ENTRY_MISSING",
         "detail": "followed by 2",
     }  # fmt: skip

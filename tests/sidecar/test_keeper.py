@@ -5,62 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 import pytest
-from link_bench import EPOCH, FarEnd, LinkBench, until, up_event
-from virtual_time import turns, virtual
 
-from conductor_adapters.memory import MemoryTransport, pair
-from conductor_adapters.transport import (
-    ConductorBusy,
-    ConnectFailed,
-    CredentialRefused,
-    TransportError,
-)
+from conductor_adapters.transport import ConductorBusy, ConnectFailed, CredentialRefused
 from conductor_protocol.backoff import Backoff, BackoffPolicy
-from conductor_protocol.messages import Bye, Drain, Events, Hello
+from conductor_protocol.messages import Bye, Drain, Events
 from conductor_sdk.records import Cursor
 from conductor_sidecar.keeper import Keeper
 from conductor_state.errors import StoreCorrupt, StoreFull
+from link_bench import EPOCH, Conductor, LinkBench, until, up_event
+from virtual_time import turns, virtual
 
 SPREAD_S = 30.0
 CAP_S = 300.0
-
-
-class Conductor:
-    """What is found at the address: a link for each try, or an error."""
-
-    def __init__(self) -> None:
-        self.answer: TransportError | None = None
-        self.tries: list[tuple[int, str | None]] = []
-        """(second, address that was moved to) of every try."""
-        self.ends: asyncio.Queue[FarEnd] = asyncio.Queue()
-
-    async def connect(self, moved_to: str | None) -> MemoryTransport:
-        self.tries.append((round(asyncio.get_running_loop().time()), moved_to))
-        if self.answer is not None:
-            raise self.answer
-        near, far = pair()
-        self.ends.put_nowait(FarEnd(far))
-        return near
-
-    @property
-    def seconds(self) -> list[int]:
-        return [second for second, _ in self.tries]
-
-    async def arrival(self) -> FarEnd:
-        """Wait for the next connection."""
-        async with asyncio.timeout(10_000):
-            return await self.ends.get()
-
-    async def welcomed(self, **welcome: Any) -> tuple[FarEnd, Hello]:
-        """Wait for the next connection and welcome it."""
-        end = await self.arrival()
-        hello = await end.welcome(**welcome)
-        await turns()
-        return end, hello
 
 
 class Setting:

@@ -7,6 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from conductor_adapters.memory import pair
+from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Script
+from conductor_adapters.transport import LinkOptions
+from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
+from conductor_sdk.records import Cursor
+from conductor_sidecar.link import Link
+from conductor_state.errors import StoreFull
 from link_bench import (
     EPOCH,
     TRIED,
@@ -17,14 +25,6 @@ from link_bench import (
     up_event,
 )
 from virtual_time import turns, virtual
-
-from conductor_adapters.memory import pair
-from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Script
-from conductor_adapters.transport import LinkOptions
-from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
-from conductor_sdk.records import Cursor
-from conductor_sidecar.link import Link
-from conductor_state.errors import StoreFull
 
 BEAT_S = 10.0
 

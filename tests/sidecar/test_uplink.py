@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from link_bench import QUEUED, TRIED, HeldOutbox, up_event
-from virtual_time import LoopClock, turns, virtual
 
 from conductor_protocol.messages import PushResult
 from conductor_sdk.errors import QueueFull
@@ -15,6 +13,8 @@ from conductor_sidecar.uplink import EPHEMERAL_CAP, PAGE_EVENTS, Uplink
 from conductor_state.errors import StoreFull
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps
+from link_bench import QUEUED, TRIED, HeldOutbox, up_event
+from virtual_time import LoopClock, turns, virtual
 
 ROOM = 100
 

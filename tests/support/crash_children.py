@@ -117,9 +117,7 @@ def run_sidecar(home: Home, arm: Arm) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        await serve_sidecar(
-            home.workspace, settings, stop, lock_timeout_s=5.0, crash_point=killer
-        )
+        await serve_sidecar(home.workspace, settings, stop, lock_timeout_s=5.0, crash_point=killer)
 
     asyncio.run(main())
 
@@ -199,5 +197,3 @@ def replace(path: Path, text: str) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(text)
     draft.replace(path)
-
-

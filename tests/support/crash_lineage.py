@@ -179,8 +179,11 @@ class Lineage:
 
     def logs(self) -> str:
         """What the children wrote, the end of it."""
-        texts = [f"--- {path.name}\n{path.read_text()[-2000:]}"
-                 for path in sorted(self.home.directory.glob("*.log")) if path.stat().st_size]
+        texts = [
+            f"--- {path.name}\n{path.read_text()[-2000:]}"
+            for path in sorted(self.home.directory.glob("*.log"))
+            if path.stat().st_size
+        ]
         return "\n".join(texts[-6:])  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from conductor_sdk.chain.entry import Head
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.event import parse_event
 from conductor_sdk.records import KindCounts
-from conductor_sidecar.settings import Settings
-from conductor_sidecar.app import open_stores
 from conductor_server.ports import Anchor, HistoryEvent, TokenRecord
+from conductor_sidecar.app import open_stores
+from conductor_sidecar.settings import Settings
 from conductor_state.database import Database
 from conductor_state.history import SqliteHistory
 from conductor_state.schema import load_schema
@@ -178,5 +178,3 @@ def _effects(home: Home) -> Sequence[Effect]:
     finally:
         connection.close()
     return [Effect(*row) for row in rows]
-
-

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from conductor_adapters.memory import MemoryTransport, pair
-from conductor_adapters.transport import LinkClosed, Transport
+from conductor_adapters.transport import LinkClosed, Transport, TransportError
 from conductor_handlers.dispatcher import Dispatcher
 from conductor_handlers.settlement import RetryPolicy
 from conductor_handlers.subscribers import Routes, Subscriber
@@ -42,7 +42,7 @@ from conductor_sidecar.uplink import Uplink
 from conductor_state.memory.journal import MemoryJournal
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.memory.replay_log import MemoryReplayLog
-from virtual_time import LoopClock
+from virtual_time import LoopClock, turns
 
 M = TypeVar("M")
 KIND = "conductor:thing_happened"
@@ -185,6 +185,40 @@ class FarEnd:
 
     def acks(self) -> list[Ack]:
         return [message for message in self.heard if isinstance(message, Ack)]
+
+
+class Conductor:
+    """What is found at the address: a link for each try, or an error."""
+
+    def __init__(self) -> None:
+        self.answer: TransportError | None = None
+        self.tries: list[tuple[int, str | None]] = []
+        """(second, address that was moved to) of every try."""
+        self.ends: asyncio.Queue[FarEnd] = asyncio.Queue()
+
+    async def connect(self, moved_to: str | None) -> MemoryTransport:
+        self.tries.append((round(asyncio.get_running_loop().time()), moved_to))
+        if self.answer is not None:
+            raise self.answer
+        near, far = pair()
+        self.ends.put_nowait(FarEnd(far))
+        return near
+
+    @property
+    def seconds(self) -> list[int]:
+        return [second for second, _ in self.tries]
+
+    async def arrival(self) -> FarEnd:
+        """Wait for the next connection."""
+        async with asyncio.timeout(10_000):
+            return await self.ends.get()
+
+    async def welcomed(self, **welcome: Any) -> tuple[FarEnd, Hello]:
+        """Wait for the next connection and welcome it."""
+        end = await self.arrival()
+        hello = await end.welcome(**welcome)
+        await turns()
+        return end, hello
 
 
 class LinkBench:

@@ -26,4 +26,6 @@ class Practice:
     def send(self, kind: str, payload: str) -> str:
         """Send one event down; returns its id."""
         words = f"send {kind} --to {self.workspace} --payload '{payload}' --json"
-        return str(json.loads(self.operator.type(f"conductor dev --directory . {words}"))["event_id"])
+        return str(
+            json.loads(self.operator.type(f"conductor dev --directory . {words}"))["event_id"]
+        )

@@ -99,7 +99,7 @@ class Head(msgspec.Struct, frozen=True):
 def genesis(log_id: str) -> str:
     """Return what the first entry of a log links to."""
     return hashlib.sha256(
-        _text(_GENESIS_DOMAIN) + _integer(CHAIN_VERSION) + _text(log_id)
+        encode_text(_GENESIS_DOMAIN) + _integer(CHAIN_VERSION) + encode_text(log_id)
     ).hexdigest()
 
 
@@ -113,21 +113,25 @@ def encode_entry(entry: Entry) -> bytes:
     try:
         return b"".join(
             (
-                _text(_ENTRY_DOMAIN),
-                _integer(entry.chain_version),
-                _text(entry.previous),
-                _text(entry.log_id),
+                entry_prefix(entry.chain_version),
+                encode_text(entry.previous),
+                encode_text(entry.log_id),
                 _integer(entry.sequence),
-                _text(entry.time),
-                _text(entry.event_type),
-                _text(entry.actor),
-                _text(entry.session_id),
-                _text(entry.task_id),
-                _text(entry.payload),
+                encode_text(entry.time),
+                encode_text(entry.event_type),
+                encode_text(entry.actor),
+                encode_text(entry.session_id),
+                encode_text(entry.task_id),
+                encode_text(entry.payload),
             )
         )
     except OverflowError:
         raise ValueError("an integer does not fit into eight bytes") from None
+
+
+def entry_prefix(chain_version: int) -> bytes:
+    """Return what stands before all fields that differ: the domain and the version."""
+    return encode_text(_ENTRY_DOMAIN) + _integer(chain_version)
 
 
 def link_hash(entry: Entry) -> str:
@@ -182,7 +186,12 @@ def extend(log_id: str, head: Head, drafts: Sequence[Prepared], time: str) -> li
     return entries
 
 
-def _text(value: str) -> bytes:
+def encode_text(value: str) -> bytes:
+    """Return a string's UTF-8 bytes after their count.
+
+    Raises:
+        ValueError: It holds a lone surrogate.
+    """
     data = value.encode()
     return len(data).to_bytes(4, "big") + data
 

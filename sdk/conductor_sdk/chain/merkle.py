@@ -210,9 +210,7 @@ def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: b
     return last == 0 and digest == root
 
 
-def extends(
-    old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]
-) -> bool:
+def extends(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
     """Tell whether a proof shows that the new tree begins with the old one. Never raises.
 
     Every tree extends the empty one; equal sizes need equal roots; both with an empty proof.

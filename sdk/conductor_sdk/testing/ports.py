@@ -30,7 +30,7 @@ class RecordingSyncPort:
     """A `SyncPort` with a switch for the link.
 
     Events of `queue` kinds wait while disconnected and arrive in order at `connect`; `ephemeral`
-    ones are dropped with the reason `offline`.
+    ones are dropped with the reason `disconnected`.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class RecordingSyncPort:
     def _take(self, event: KernelEvent) -> PushReceipt:
         if self._policy.get(event.kind, "queue") == "ephemeral":
             if not self.connected:
-                return PushReceipt(event.event_id, event.kind, "dropped", "offline")
+                return PushReceipt(event.event_id, event.kind, "dropped", "disconnected")
             self.pushed.append(event)
             self.arrived.append(event)
             return PushReceipt(event.event_id, event.kind, "sent")

@@ -15,9 +15,11 @@ import click
 
 from conductor_sidecar.cli.options import json_option
 from conductor_sidecar.cli.output import clean, print_json, print_line, print_table
+from conductor_sidecar.cli.push import parse_payload
 
 if TYPE_CHECKING:
     from conductor_server.dev_client import DevClient
+    from conductor_server.ports import History
 
 F = TypeVar("F", bound=Callable[..., Any])
 DIRECTORY = Path(".lumenflow/dev")
@@ -41,10 +43,9 @@ def with_client(function: Callable[..., None]) -> Callable[..., None]:
     def call(directory: Path | None, **arguments: Any) -> None:
         from conductor_server.dev_client import DevClient
         from conductor_server.dev_directory import DevDirectory
-        from conductor_sidecar.app import open_history
 
         function(
-            DevClient(DevDirectory(directory or click.get_current_context().obj), open_history),
+            DevClient(DevDirectory(directory or click.get_current_context().obj), _open_history),
             **arguments,
         )
 
@@ -85,15 +86,21 @@ def dev(
     )  # fmt: skip
 
 
+async def _open_history(path: Path) -> History:
+    # Only where a conductor's own file is opened: the stores are most of the start-up.
+    from conductor_sidecar.app import open_history
+
+    return await open_history(path)
+
+
 def _run(options: Any) -> None:
     import asyncio
     import signal
 
     from conductor_server.dev_run import run_dev
-    from conductor_sidecar.app import open_history
 
     async def until_signal() -> None:
-        running = asyncio.create_task(run_dev(options, open_history, _say), name="conductor-dev")
+        running = asyncio.create_task(run_dev(options, _open_history, _say), name="conductor-dev")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, running.cancel)
@@ -124,7 +131,7 @@ def send(
 ) -> None:  # fmt: skip
     """Send an event down; without a running conductor it waits in the history."""
     body = {
-        "workspace": workspace, "kind": kind, "payload": _json_object(payload),
+        "workspace": workspace, "kind": kind, "payload": parse_payload(payload),
         "idempotency_key": key, "count": count, "again": again,
     }  # fmt: skip
     answer = client.ask("POST", "/dev/send", body)
@@ -275,15 +282,6 @@ def show(client: DevClient, *, as_json: bool) -> None:
         print_json(answer)
     else:
         _print_faults(answer)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise click.BadParameter(f"not a JSON object: {error}", param_hint="--payload") from None
 
 
 def _print(value: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -37,7 +37,11 @@ def doctor(workspace: Path, as_json: bool) -> int:
         print_json({"checks": checks})
     else:
         rows = [
-            (MARKS[c.state], c.name, c.detail + (f"; next: {c.hint}" if c.hint else ""))
+            (
+                MARKS[c.state],
+                c.name,
+                c.detail + (f"; next: {c.hint.removeprefix('run: ')}" if c.hint else ""),
+            )
             for c in checks
         ]
         print_table(["", "check", "finding"], rows)

@@ -161,6 +161,8 @@ def _print(signal: Signal, *, as_json: bool, short: bool) -> None:
     about = " | ".join(filter(None, (signal.wu_id, signal.lane)))
     scope = f" [{clean(about)}]" if about else ""
     said = f"{signal.id}: {clean(signal.message)}"
+    if signal.remote_id != signal.id:
+        said += f"  {clean(signal.remote_id)}"
     when = _local(signal.created_at)
     click.echo(f"{when}{scope}  {said}" if short else f"{when}{scope}\n  {said}")
 

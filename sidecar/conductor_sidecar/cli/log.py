@@ -1,42 +1,45 @@
 """`conductor log`: read and verify the journal, with or without a daemon.
 
-Promise: `verify` says which of four things is wrong and where, and exits 4 when anything is.
-Refusal: neither command creates, repairs or changes anything.
+Promise: `verify` says which of five things is wrong and where, and exits 4 when anything is.
+Refusal: no command changes an entry; only `replay --write` changes tables, and only derived ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from conductor_sidecar.cli.log_export import anchor, export, parse_anchor
+from conductor_sidecar.cli.log_print import print_entry, print_verdict
+from conductor_sidecar.cli.log_prove import (
+    checkpoint,
+    key,
+    prove,
+    prove_consistency,
+    verifier,
+    witness,
+)
+from conductor_sidecar.cli.log_query import (
+    diff,
+    history,
+    replay,
+    session_summary,
+    session_timeline,
+    sessions,
+    show,
+    task_timeline,
+)
 from conductor_sidecar.cli.options import json_option, workspace_option
 
 if TYPE_CHECKING:
-    from conductor_sdk.chain.entry import Entry, Head
-    from conductor_sdk.chain.verify import Verdict
+    from conductor_sdk.chain.entry import Head
+    from conductor_sdk.chain.verdict import Verdict
 
-_DIGEST_DIGITS = 64
 _FOLLOW_S = 0.3
 _BATCH = 500
-_WIDTH = 80
-_INDENT = 8
-
-
-def parse_anchor(text: str) -> tuple[int, str]:
-    """Read `SIZE:HASH`, as a head is written elsewhere.
-
-    Raises:
-        click.BadParameter: It is something else.
-    """
-    size, _, digest = text.partition(":")
-    digest = digest.lower()
-    hexadecimal = len(digest) == _DIGEST_DIGITS and set(digest) <= set("0123456789abcdef")
-    if not size.isascii() or not size.isdigit() or not hexadecimal:
-        raise click.BadParameter(f"{text!r} is not SIZE:HASH with 64 hexadecimal digits")
-    return int(size), digest
 
 
 @click.group()
@@ -51,8 +54,16 @@ def log() -> None:
     "--anchor", "anchors", type=parse_anchor, multiple=True, metavar="SIZE:HASH",
     help="A head that was kept elsewhere; may be repeated. Without one, a cut tail may go unseen.",
 )  # fmt: skip
-def verify(workspace: Path, anchors: tuple[tuple[int, str], ...], *, as_json: bool) -> int:
-    """Check every entry and every link.
+@click.option(
+    "--original",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Verify a log of the original planning tool (chain version 0) instead.",
+)
+def verify(
+    workspace: Path, anchors: tuple[tuple[int, str], ...], original: Path | None, *, as_json: bool
+) -> int:
+    """Check every entry, every link, and the tables that are derived from them.
 
     Exits 0 when nothing is wrong, 4 when something is, 3 when there is no journal.
     """
@@ -61,13 +72,19 @@ def verify(workspace: Path, anchors: tuple[tuple[int, str], ...], *, as_json: bo
     from conductor_sdk.chain.entry import Head
     from conductor_sdk.errors import Exit
 
-    verdict = asyncio.run(_verify(workspace, [Head(size, digest) for size, digest in anchors]))
+    heads = [Head(size, digest) for size, digest in anchors]
+    if original is None:
+        verdict = asyncio.run(_verify(workspace, heads))
+    else:
+        from conductor_state.journal_original import verify_original_file
+
+        verdict = verify_original_file(original, heads)
     if as_json:
         from conductor_sidecar.cli.output import print_json
 
         print_json(verdict)
     else:
-        _print_verdict(verdict)
+        print_verdict(verdict)
     if verdict.source == "MISSING":
         return int(Exit.NOT_FOUND)
     return int(Exit.OK if verdict.intact else Exit.INTEGRITY)
@@ -89,101 +106,45 @@ def tail(workspace: Path, limit: int, *, follow: bool, as_json: bool) -> None:
 
 
 async def _verify(workspace: Path, anchors: Sequence[Head]) -> Verdict:
-    from conductor_sdk.workspace import resolve_workspace
-    from conductor_sidecar.app import open_journal
+    import msgspec
 
-    journal = open_journal(resolve_workspace(workspace))
-    try:
-        return await journal.verify(anchors)
-    finally:
-        await journal.close()
+    from conductor_sidecar.cli.log_stores import opened_journal, projections
+    from conductor_state.journal_replay import find_drift
+
+    async with opened_journal(workspace) as journal:
+        verdict = await journal.verify(anchors)
+        if verdict.source == "MISSING" or verdict.chain != "OK":
+            return verdict  # a replay of what is not the log would prove nothing
+        present, drift = await find_drift(journal, projections())
+    if drift is None:
+        return msgspec.structs.replace(verdict, state="OK" if present else "ABSENT")
+    where = f"table {drift.table}: " if drift.table else ""
+    detail = verdict.detail or f"{drift.projection}: {where}{drift.detail}"
+    reason = verdict.reason or "STATE_DRIFT"
+    return msgspec.structs.replace(verdict, state="DRIFT", reason=reason, detail=detail)
 
 
 async def _tail(workspace: Path, limit: int, *, follow: bool, as_json: bool) -> None:
     import asyncio
 
-    from conductor_sdk.workspace import resolve_workspace
-    from conductor_sidecar.app import open_journal
+    from conductor_sidecar.cli.log_stores import opened_journal
 
-    journal = open_journal(resolve_workspace(workspace))
-    try:
+    async with opened_journal(workspace) as journal:
         entries = await journal.latest(limit)
         after = 0
         while True:
             for entry in entries:
-                _print_entry(entry, as_json=as_json)
+                print_entry(entry, as_json=as_json)
                 after = entry.sequence
             if not follow:
                 return
             if not entries:
                 await asyncio.sleep(_FOLLOW_S)
             entries = await journal.tail(after, _BATCH)
-    finally:
-        await journal.close()
 
 
-def _print_verdict(verdict: Verdict) -> None:
-    import textwrap
-
-    if verdict.source == "MISSING":
-        click.echo("source        MISSING  there is no journal in this workspace")
-        return
-    unanchored = "  give --anchor SIZE:HASH to detect a cut tail"
-    rows = [
-        ("source", verdict.source),
-        ("chain", verdict.chain),
-        ("completeness", verdict.completeness
-         + (unanchored if verdict.completeness == "UNANCHORED" else "")),
-        ("entries", str(verdict.size)),
-        ("log", verdict.log_id or "-"),
-        ("head", verdict.head or "-"),
-    ]  # fmt: skip
-    if verdict.reason:
-        rows[3:3] = [("first bad", str(verdict.first_bad)), ("reason", verdict.reason)]
-    for name, value in rows:
-        click.echo(f"{name:<14}{_shown(value)}")
-    for line in textwrap.wrap(_shown(verdict.detail), _WIDTH - 14):
-        click.echo(f"{'':<14}{line}")
-
-
-def _print_entry(entry: Entry, *, as_json: bool) -> None:
-    if as_json:
-        from conductor_sidecar.cli.output import print_line
-
-        print_line(_as_json(entry))
-        return
-    about = [entry.event_type, entry.actor]
-    about += [f"session {entry.session_id}"] if entry.session_id else []
-    about += [f"task {entry.task_id}"] if entry.task_id else []
-    heading = _shown(f"{entry.sequence:>6}  {entry.time}  " + "  ".join(about))
-    click.echo(heading[:_WIDTH])
-    for line in [*_cut(heading[_WIDTH:]), *_cut(_shown(entry.payload))]:
-        click.echo(f"{'':<{_INDENT}}{line}")
-
-
-def _as_json(entry: Entry) -> dict[str, Any]:
-    import msgspec
-
-    fields = msgspec.structs.asdict(entry)
-    try:
-        fields["payload"] = msgspec.json.decode(entry.payload)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        fields["payload"] = None  # damaged; `verify` says where
-    return {
-        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-        for name, value in fields.items()
-    }
-
-
-def _cut(text: str) -> list[str]:
-    """Cut text into pieces that leave room for the indent; nothing of it is lost."""
-    room = _WIDTH - _INDENT
-    return [text[at : at + room] for at in range(0, len(text), room)]
-
-
-def _shown(text: str) -> str:
-    """Escape what would drive a terminal."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in text
-    )
+for _command in (
+    export, anchor, checkpoint, prove, prove_consistency, witness, verifier, key, sessions,
+    session_timeline, session_summary, task_timeline, history, show, diff, replay,
+):  # fmt: skip
+    log.add_command(_command)

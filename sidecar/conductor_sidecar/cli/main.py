@@ -7,7 +7,9 @@ Refusal: no command does its work here.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -37,7 +39,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "completion": ("completion", "completion", "Print the shell completion script."),
 }
 """Command to (module below `cli`, attribute, one line of help)."""
+TRACEBACK = "CONDUCTOR_TRACEBACK"
+"""The variable that shows where an error came from."""
+TEXT_MAX = 500
 ALIASES = {"mem:inbox": "inbox"}
+
+
+class ReaderGone(Exception):
+    """Standard output is closed."""
 
 
 class LazyGroup(click.Group):
@@ -61,6 +70,17 @@ class LazyGroup(click.Group):
             import_module(f"conductor_sidecar.cli.{module}"), attribute
         )
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click itself would end a broken pipe as a failure.
+
+        Raises:
+            ReaderGone: Nobody reads what is printed any more.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     def format_commands(
         self,
@@ -91,30 +111,54 @@ def main(arguments: list[str] | None = None) -> None:
     """Run `conductor` and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _refuse_unreadable(arguments)
         code: Any = cli.main(args=arguments, prog_name="conductor", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except ConductorError as error:
-        complain(error, as_json="--json" in arguments)
-        sys.exit(int(error.exit_code))
-    except BrokenPipeError:
+    except ReaderGone:
         # The reader of a pipe has gone (`| head`): that is its right.
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(int(Exit.OK))
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        sys.exit(_fail(error, as_json="--json" in arguments))
     sys.exit(code if isinstance(code, int) else int(Exit.OK))
+
+
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: no id, kind, key or payload could hold them."""
+    for position, argument in enumerate(arguments, start=1):
+        if not argument.isascii() and argument != argument.encode("utf-8", "replace").decode():
+            raise click.UsageError(f"argument {position} is not UTF-8")
+
+
+def _fail(error: Exception, *, as_json: bool) -> int:
+    """Say what happened and what to type next; returns the exit code."""
+    from conductor_sidecar.errors import SystemRefused, Unexpected, UsageWrong
+
+    if isinstance(error, click.ClickException):
+        if not as_json or isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+        else:
+            complain(UsageWrong(error.format_message()), as_json=True)
+        return error.exit_code
+    if not isinstance(error, ConductorError):
+        kind = SystemRefused if isinstance(error, OSError) else Unexpected
+        error = kind(f"{type(error).__name__}: {error}"[:TEXT_MAX])
+    complain(error, as_json=as_json)
+    return int(error.exit_code)
 
 
 def complain(error: ConductorError, *, as_json: bool) -> None:
     """Print an error on standard error, for people or for programs."""
-    if as_json:
-        import msgspec
+    from conductor_sidecar.cli.output import clean, one_line
 
-        text = msgspec.json.encode({"error": error.as_json()}).decode()
+    if as_json:
+        text = one_line({"error": error.as_json()})
     else:
-        text = f"conductor: {error.message} [{error.code}]\n  next: {error.hint}"
+        hint = error.hint.removeprefix("run: ")
+        text = f"conductor: {clean(error.message)} [{error.code}]\n  next: {clean(hint)}"
     click.echo(text, err=True)
 
 

@@ -13,23 +13,49 @@ from typing import Any
 
 import click
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNSAFE = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+"""What moves a cursor or turns text around without being below a space."""
+_CONTROL = re.compile(f"[\x00-\x1f{_UNSAFE}]")
+_ESCAPED = re.compile(f"[{_UNSAFE}]")
 WIDTH = 80
 
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(_json(value, indent=2))
 
 
 def print_line(value: object) -> None:
     """Print a value as one line of JSON, at once."""
+    click.echo(one_line(value))
+    sys.stdout.flush()
+
+
+def one_line(value: object) -> str:
+    """Return a value as one line of JSON that is safe on a terminal."""
+    return _json(value, indent=None)
+
+
+def _json(value: object, *, indent: int | None) -> str:
     import msgspec
 
-    click.echo(msgspec.json.encode(value).decode())
-    sys.stdout.flush()
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # A path may be bytes that are no text: the standard library escapes them.
+        import json
+
+        return json.dumps(msgspec.to_builtins(value), indent=indent)
+    return _escaped((msgspec.json.format(encoded, indent=indent) if indent else encoded).decode())
+
+
+def _escaped(text: str) -> str:
+    """Escape, inside of JSON, what JSON allows and a terminal would obey."""
+    return text if text.isascii() and "\x7f" not in text else _ESCAPED.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def clean(text: str) -> str:

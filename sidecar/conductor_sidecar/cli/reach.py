@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOCK_WAIT_S = 10.0
+ASK_AGAIN_S = 0.25
 ASK_TIMEOUT_S = 30.0
 _OURS: dict[str, type[ConductorError]] = {
     error.code: error for error in (DeadLetterNotFound, EventNotFound, LoopbackOnly, RequestInvalid)
@@ -69,12 +70,22 @@ class Reach:
             WorkspaceBusy: Another command holds the stores for longer than 10 s.
             NeverRun: There are no stores yet.
         """
-        try:
-            return online()
-        except SidecarUnreachable:
-            return asyncio.run(self._on_stores(offline))
+        import time
 
-    async def _on_stores(self, work: Callable[[StoreDesk], Awaitable[T]]) -> T:
+        end = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                return online()
+            except SidecarUnreachable:
+                left_s = end - time.monotonic()
+            # A daemon that is starting has the lock before it answers: ask it again and again.
+            try:
+                return asyncio.run(self._on_stores(offline, min(ASK_AGAIN_S, max(0.0, left_s))))
+            except ConductorError as error:
+                if error.code != "WORKSPACE_BUSY" or left_s <= 0:
+                    raise
+
+    async def _on_stores(self, work: Callable[[StoreDesk], Awaitable[T]], lock_wait_s: float) -> T:
         from conductor_sdk.clock import SystemClock
         from conductor_sidecar.app import open_stores, workspace_lock
         from conductor_sidecar.settings import Settings
@@ -82,7 +93,7 @@ class Reach:
         if not self.workspace.sidecar_db.exists():
             raise NeverRun(str(self.workspace.root))
         lock = workspace_lock(self.workspace, "conductor (a command)")
-        await lock.acquire(LOCK_WAIT_S)
+        await lock.acquire(lock_wait_s)
         try:
             async with open_stores(self.workspace, Settings(), clock=SystemClock()) as stores:
                 return await work(stores.desk)

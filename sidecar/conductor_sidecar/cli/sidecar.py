@@ -1,6 +1,7 @@
 """`conductor sidecar`: the daemon in the foreground.
 
-Promise: SIGTERM and SIGINT drain; a second one stops at once, and nothing is lost either way.
+Promise: SIGTERM and SIGINT drain; a second one stops at once, and so does a drain that a pack
+holds up, a little after its deadline. Nothing is lost either way.
 Refusal: it does not fork, write PID files or change directories; a supervisor does that better.
 """
 
@@ -39,7 +40,8 @@ def sidecar(
 
     \b
     Stops on SIGTERM or Ctrl-C: running handlers are given drain.deadline_s.
-    Exit codes: 0 stopped, 6 another sidecar owns the workspace,
+    Exit codes: 0 stopped, 1 failed or stopped by force,
+                6 another sidecar owns the workspace,
                 77 credential refused, 78 bad configuration.
     """
     flags: dict[str, Any] = parse_assignments(assignments)
@@ -68,19 +70,10 @@ def _run(path: Path, config_file: Path | None, flags: dict[str, Any]) -> None:
 
 async def _serve(workspace: Any, settings: Any) -> None:
     import asyncio
-    import os
-    import signal
 
     from conductor_sidecar.serve import serve
+    from conductor_sidecar.stopping import stop_on_signals
 
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def asked() -> None:
-        if stop.is_set():
-            # Asked twice: everything that was promised is on the disk already.
-            os._exit(130)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
+    stop = asyncio.Event()
+    stop_on_signals(stop, settings.drain.deadline_s)
     await serve(workspace, settings, stop)

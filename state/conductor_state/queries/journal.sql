@@ -35,3 +35,7 @@ FROM journal WHERE sequence > ? ORDER BY sequence LIMIT ?;
 SELECT chain_version, sequence, time, event_type, actor, session_id, task_id, payload, previous,
   hash
 FROM journal ORDER BY sequence DESC LIMIT ?;
+
+-- name: located
+-- The entry below a sequence that has this hash: read once, when a walk meets a second successor.
+SELECT max(sequence) FROM journal WHERE hash = ? AND sequence < ?;

@@ -1,6 +1,8 @@
 """Contract of a replay log, first part: receiving.
 
-Promise and refusal: see `testing.replay_log`, which holds the whole.
+Promise: an implementation that passes tells fresh ids from known ones and never moves its
+cursor back. Refusal: nothing here claims or settles; the whole is
+`testing.replay_log`.
 """
 
 # ruff: noqa: S101, PLR2004, SIM300, D102  tests: literal, expected == actual, named by sentences

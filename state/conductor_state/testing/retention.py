@@ -1,6 +1,7 @@
 """Contract of a replay log, third part: forgetting, and stories until then.
 
-Promise and refusal: see `testing.replay_log`, which holds the whole.
+Promise: an implementation that passes forgets settled events only, and explains the others.
+Refusal: no clock is read here; the whole is `testing.replay_log`.
 """
 
 # ruff: noqa: S101, PLR2004, SIM300, D102  tests: literal, expected == actual, named by sentences

@@ -1,6 +1,8 @@
 """Contract of a replay log, second part: claims, outcomes, attempts and keys.
 
-Promise and refusal: see `testing.replay_log`, which holds the whole.
+Promise: an implementation that passes counts attempts before they run and keeps the first
+outcome. Refusal: nothing here dedupes; the whole is
+`testing.replay_log`.
 """
 
 # ruff: noqa: S101, SIM300, D102  tests: literal, expected == actual, named by sentences

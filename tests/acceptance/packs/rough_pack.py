@@ -44,7 +44,7 @@ async def stubborn(event: KernelEvent, ctx: PackContext) -> None:
     while True:
         try:
             await asyncio.sleep(3600)
-        except asyncio.CancelledError:  # noqa: PERF203  that is the point
+        except asyncio.CancelledError:
             continue
 
 
@@ -65,6 +65,7 @@ async def torn_key(event: KernelEvent, ctx: PackContext) -> Handled:
 
 async def orphan(event: KernelEvent, ctx: PackContext) -> Handled:
     """Leave a task behind that exits the process."""
+
     async def leave() -> None:
         sys.exit(5)
 
