@@ -37,10 +37,9 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     style = {"svg.hashsalt": "conductor", "font.size": 9, "axes.spines.top": False,
              "axes.spines.right": False, "svg.fonttype": "none"}  # fmt: skip
     with mpl.rc_context(style):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.6))
+        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
         _promises(left, results)
         _rates(right, results)
-        figure.tight_layout()
         figure.savefig(path, format="svg", metadata={"Date": None})
         plt.close(figure)
 
@@ -54,14 +53,15 @@ def _promises(axes: Any, results: Mapping[str, Any]) -> None:
         colour = _KEPT if target.met(spread["median"]) else _MISSED
         axes.barh(row, value, color=colour, height=0.6)
         axes.plot(ends, [row, row], color="black", linewidth=1)
-        text = f" {spread['median']:.3g}{' ' + target.unit if target.unit else ''}"
-        axes.text(max(value, ends[1]), row, text, va="center")
+        sign = "≥" if target.bound == "at least" else "≤"
+        text = f"{spread['median']:.3g} {target.unit} ({sign} {target.value:g})"
+        axes.text(max(value, ends[1], 1) * 1.08, row, text.replace("  ", " "), va="center")
     axes.set_yticks(range(len(shown)), [target.key for target in reversed(shown)])
     axes.axvline(1, color="black", linestyle="--", linewidth=1)
     axes.set_xscale("log")
-    axes.margins(x=0.25)
-    axes.set_xlabel("times the target, which is the dashed line (right of it: kept)")
-    axes.set_title("What is promised: median, least and most of the rounds", fontsize=10)
+    axes.set_xlim(0.05, 60)
+    axes.set_xlabel("times as good as the target, which is the dashed line")
+    axes.set_title("What is promised: measured (target)", fontsize=10)
 
 
 def _rates(axes: Any, results: Mapping[str, Any]) -> None:
@@ -76,5 +76,5 @@ def _rates(axes: Any, results: Mapping[str, Any]) -> None:
     axes.set_yticks(range(len(shown)), [_RATES[name][0] for name in reversed(shown)])
     axes.set_xscale("log")
     axes.margins(x=0.2)
-    axes.set_xlabel("events a second (blue: sidecar, grey: what it is compared with)")
-    axes.set_title("The rates behind it, on the machine named below", fontsize=10)
+    axes.set_xlabel("events a second; grey: what it is compared with")
+    axes.set_title("The rates behind it (lines: least and most)", fontsize=10)

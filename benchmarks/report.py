@@ -34,8 +34,7 @@ METHOD = """\
 - The sidecar is the real `conductor sidecar`, with default settings (the log level and the
   reconnection spread aside) on an enrolled workspace; the pack comes by its entry point, and its
   handler answers at once. SQLite runs in WAL mode with `synchronous=FULL`.
-- Events are JSON of {event_bytes} bytes with random ids, from {senders} senders, which makes
-  {senders} lanes.
+- Events are JSON of {event_bytes} bytes with random ids, from {senders} senders: as many lanes.
 - **Durable receive** runs from the first event sent until the status says that the last one is
   settled: decoded, checked, deduplicated, stored, acknowledged, claimed, handled, settled. A frame
   holds {frame_events} events and the conductor keeps to the credit (8,192 events).
@@ -57,8 +56,8 @@ METHOD = """\
   the acknowledgement that covers it, {paced_rate} times a second. The disk is measured before and
   after each such round, at the same pace, with the same median.
 - Memory is the largest resident size of the daemon's process, shared libraries included; a MB is
-  2^20 bytes, as `ps` and `top` count. With a long queue it starts, connects
-  and drains the first tenth.
+  2^20 bytes, as `ps` and `top` count. With a long queue it starts, connects and drains the first
+  tenth.
 - Ratios are taken within a round and rounds are interleaved ({rounds} of them); a ratio is the
   median of its rounds, the spread is the least and the most. On a shared machine one configuration
   moves by a factor of 1.3 to 2 between rounds.

@@ -19,6 +19,7 @@ from conductor_handlers.errors import (
     HandlerTimeout,
     PayloadInvalid,
     describe,
+    trace,
 )
 from conductor_handlers.lanes import Job
 from conductor_handlers.settlement import Answer
@@ -94,15 +95,14 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
         raise  # the interpreter's own, not the handler's
     except BaseException as error:  # noqa: BLE001  foreign code: anything may come
         attempt.absorb()
-        return HandlerFailed(f"{subscriber.slug}: {describe(error)}")
+        return HandlerFailed(f"{subscriber.slug}: {describe(error)} [{trace(error)}]")
     finally:
         attempt.job = None
     if attempt.expired:
         attempt.absorb()
-    if not is_outcome(outcome):
-        fields = " with a field of the wrong type" if isinstance(outcome, Outcome) else ""
-        return HandlerNonsense(f"{subscriber.slug}: {type(outcome).__name__}{fields}")
-    return outcome
+    if is_outcome(outcome):
+        return outcome
+    return HandlerNonsense(f"{subscriber.slug}: {_nonsense(outcome)}")
 
 
 def _typed(
@@ -114,6 +114,11 @@ def _typed(
         return PayloadInvalid(f"{event.kind}: {error}")
     except Exception as error:  # noqa: BLE001  foreign code: a payload type may run validators
         return HandlerFailed(f"{slug}: in the payload type: {describe(error)}")
+
+
+def _nonsense(answer: object) -> str:
+    fields = " with a field of the wrong type" if isinstance(answer, Outcome) else ""
+    return type(answer).__name__ + fields
 
 
 def is_outcome(answer: object) -> bool:

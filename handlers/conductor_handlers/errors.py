@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 from conductor_sdk.errors import ConductorError
+
+HERE = Path(__file__).parent
+TRACE_FRAMES = 6
 
 
 class HandlerFailed(ConductorError):
@@ -64,3 +70,13 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  foreign code: even the text of an error may fail
         text = "its text cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def trace(error: BaseException) -> str:
+    """Return where an exception came from, outermost first: `pack.py:12 on_job > db.py:40 put`."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if Path(frame.f_code.co_filename).parent != HERE]
+    return " > ".join(
+        f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+        for frame in ours[-TRACE_FRAMES:]
+    )

@@ -63,6 +63,11 @@ class Workspace:
     """Absolute, without symbolic links."""
 
     @property
+    def shown(self) -> str:
+        """The root as text; bytes that are no text become �."""
+        return os.fsencode(self.root).decode("utf-8", "replace")
+
+    @property
     def state_dir(self) -> Path:
         """Where the daemon keeps its own files."""
         return self.root.joinpath(*STATE_PARTS)

@@ -232,7 +232,7 @@ def build_daemon(
     keeper = _keeper(around, downlink, uplink, packs, credentials)
     fallback = _fallback(around, keeper, identity)
     parts = Parts(
-        str(workspace.root), subject, settings, clock, stores.desk, feed, dispatcher, downlink,
+        workspace.shown, subject, settings, clock, stores.desk, feed, dispatcher, downlink,
         uplink, keeper, fallback, packs,
     )  # fmt: skip
     return Daemon(parts), parts

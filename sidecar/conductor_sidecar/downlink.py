@@ -214,9 +214,9 @@ class Downlink:
         )
         arrival = Arrival(event.event_id, event.kind, event.to_json())
         receipt = await self._log.receive(gap.epoch, gap.start, [arrival])
-        # Only now: a crash before this line finds the gap again, with the same event id.
-        await self._log.reset_cursor(gap.epoch, gap.start)
         position = receipt.positions[0]
         if position is not None:
             self._queued += 1
             await self._stored.put([(position, event)])
+        # Last: a crash or a failure before this line finds the gap again, with the same event id.
+        await self._log.reset_cursor(gap.epoch, gap.start)

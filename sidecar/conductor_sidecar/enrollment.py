@@ -8,6 +8,7 @@ secret in an error.
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 from conductor_sdk.clock import Clock
 from conductor_sdk.secret import Secret
 from conductor_sdk.token import EnrollmentToken, parse_enrollment_token
+from conductor_sdk.workspace import Workspace
 from conductor_sidecar.errors import (
     ConfigInvalid,
     EnrollmentFailed,
@@ -83,6 +85,18 @@ def check_url(url: str, *, allow_plaintext: bool) -> str:
         hint = "use https, or --allow-plaintext on a network that you trust"
         raise ConfigInvalid("the token would cross the network unencrypted", hint=hint)
     return url.rstrip("/")
+
+
+def try_writing(workspace: Workspace) -> None:
+    """Make the state directory and write into it, leaving nothing behind.
+
+    Raises:
+        OSError: There is no permission, or no room.
+        WorkspaceUnsafe: The directory cannot be trusted.
+    """
+    workspace.create()
+    with tempfile.TemporaryFile(dir=workspace.state_dir, buffering=0) as probe:
+        probe.write(bytes(4096))
 
 
 def request_grant(url: str, token: Secret, *, ca_file: str | None = None) -> Grant:

@@ -25,6 +25,7 @@ from conductor_sdk.records import Cursor
 from conductor_sidecar.downlink import Downlink
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.link import Link
+from conductor_sidecar.logs import get_logger
 from conductor_sidecar.report import LinkReport, LinkState
 from conductor_sidecar.uplink import Uplink
 
@@ -57,6 +58,7 @@ class Keeper:
         self._adapter = adapter
         self._address = address
         self._changed = changed
+        self._log = get_logger(part="link")
         self._link: Link | None = None
         self._session: str | None = None
         self._connections = 0
@@ -151,12 +153,14 @@ class Keeper:
         self._connections += 1
         self._backoff.connected(self._clock.monotonic())
         self._become("open", "")
+        self._log.info("link_open", session=connected.session, resumed=connected.resumed)
         how = "resumed" if connected.resumed else f"from #{connected.start}"
         self._feed.note("link", detail=f"open: session {connected.session}, {how}")
 
     def _closed(self, close: Close, link: Link) -> float:
         self._reason = f"{close.code}: {close.detail}" if close.detail else str(close.code)
         self._feed.note("link", detail=f"closed: {self._reason}")
+        self._log.info("link_closed", reason=self._reason)
         asked = None if link.draining is None else link.draining.retry_after_s
         self._moved_to = None if link.draining is None else link.draining.address
         now = self._clock.monotonic()
@@ -167,6 +171,7 @@ class Keeper:
         self._reason = f"{error.code}: {error.message}"
         self._feed.failed(error)
         self._feed.note("link", detail=self._reason)
+        self._log.warning("link_failed", code=error.code, error=error.message, next=error.hint)
         return self._backoff.delay(ended, self._clock.monotonic(), retry_after_s=retry_after_s)
 
     def _become(self, state: LinkState, reason: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from conductor_sidecar.settings import LogSettings
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+QUIET = ("uvicorn.error",)
+"""Their warnings are about requests that were answered with an error already."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING,
            "error": logging.ERROR}  # fmt: skip
 
@@ -48,6 +51,22 @@ def configure(settings: LogSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),
         cache_logger_on_first_use=True,
     )
+    # What libraries and packs say through the standard library takes the same form.
+    logging.basicConfig(level=logging.WARNING, handlers=[Bridge()], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class Bridge(logging.Handler):
+    """Hands records of the standard library's logging to ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record, its traceback on the same line."""
+        fields: dict[str, object] = {"part": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            lines = traceback.format_exception(*record.exc_info)
+            fields["trace"] = " | ".join(" | ".join(lines).split("\n"))
+        get_logger(**fields).log(record.levelno, record.getMessage())
 
 
 class StandardError:

@@ -30,7 +30,7 @@ import msgspec
 from conductor_handlers.dispatcher import Dispatcher
 from conductor_sdk.clock import Clock, epoch_ms, wire_time
 from conductor_sdk.errors import ConductorError
-from conductor_sdk.records import Buried, Settled
+from conductor_sdk.records import Buried, Position, Settled
 from conductor_sidecar import __version__
 from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.downlink import Downlink
@@ -181,12 +181,20 @@ class Daemon:
             for item in await self._buried.get():
                 facts = {"position": item.position, "code": item.error_code,
                          "attempts": item.attempts}  # fmt: skip
-                self._log.warning("dead_letter", **facts, error=item.error)
                 try:
+                    facts |= await self._named(item.position)
+                    self._log.warning("dead_letter", **facts, error=item.error)
                     await self._parts.desk.journal.append("DEAD_LETTERED", "sidecar", facts)
                 except ConductorError as error:
                     self._parts.feed.failed(error)
             self._buried.task_done()
+
+    async def _named(self, position: Position) -> dict[str, str]:
+        """Return id and kind of a dead letter; nothing when it was redriven or dropped already."""
+        found = await self._parts.desk.letters(None, 1, position - 1)
+        if not found or found[0].position != position:
+            return {}
+        return {"event_id": found[0].event_id, "kind": found[0].kind}
 
     async def _grant(self) -> None:
         """Raise the credit when handlers have caught up; nothing slow may stand in its way."""

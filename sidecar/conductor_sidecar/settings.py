@@ -63,7 +63,7 @@ class DispatchSection(Section):
     )
     retry_cap_s: Positive = Field(default=300.0, description="Longest delay between attempts.")
     window: Annotated[int, Field(ge=64)] = Field(
-        default=8192, description="Events stored and not settled before the conductor is held back."
+        default=4096, description="Events stored and not settled before the conductor is held back."
     )
 
 

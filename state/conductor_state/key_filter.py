@@ -39,7 +39,7 @@ class KeyFilter:
     __slots__ = ("_slots", "size")
 
     def __init__(self) -> None:
-        self._slots = array("H", bytes(2 * _SLOTS))
+        self._slots = array("H", [0]) * _SLOTS
         self.size = 0
         """Keys inserted, counted by the owner's calls."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from conductor_state import crash_points
 from crash_children import Home
 from crash_lineage import Kill, drop, lineage, redrive, sooner_or_later, stop_when_busy
 from crash_verdict import read_verdict
+from house import ROOT
 
 OFTEN = (
     crash_points.BEFORE_COMMIT, crash_points.AFTER_COMMIT, crash_points.AFTER_INSERT,
@@ -91,6 +93,15 @@ def endure(home: Home, kills: Sequence[Kill]) -> None:
         deaths = Counter(line.deaths)
         verdict = asyncio.run(read_verdict(home, line.killed_generations))
     assert ([], Counter(kill.point for kill in kills)) == (verdict.problems(), deaths)
+
+
+def test_every_named_point_of_the_stores_is_in_the_sweep() -> None:
+    named = {value for name, value in vars(crash_points).items() if isinstance(value, str)
+             and name.isupper()}  # fmt: skip
+    for source in (ROOT / "state" / "conductor_state").glob("*.py"):
+        named |= set(re.findall(r'crash_point\("([a-z_.]+)"\)', source.read_text()))
+    swept = {kill.point for kill in sweep(0)} | set(RETENTION)
+    assert set() == named - swept
 
 
 @pytest.mark.parametrize("number", range(4))

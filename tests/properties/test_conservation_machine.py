@@ -451,9 +451,9 @@ def _unwanted(event: KernelEvent) -> bool:
 
 
 SETTINGS = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True, database=None
+    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None
 )
 TestDown = DownMachine.TestCase
 TestDown.settings = SETTINGS
 TestUp = UpMachine.TestCase
-TestUp.settings = settings(SETTINGS, max_examples=120)
+TestUp.settings = settings(SETTINGS, max_examples=250)

@@ -9,6 +9,7 @@ import pytest
 from conductor_protocol.effects import Deliver, GapDetected, Refused
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Arrival, Cursor
+from conductor_sidecar.downlink import GAP_KIND
 from conductor_state.errors import StoreCorrupt, StoreFull
 from link_bench import EPOCH, KIND, LinkBench, deliver, until
 from virtual_time import turns, virtual
@@ -216,6 +217,36 @@ async def test_a_gap_that_a_crash_left_half_done_is_one_event() -> None:
         await bench.downlink.idle()
         await turns()
         assert (1, Cursor(EPOCH, 4)) == (len(bench.gaps), await bench.log.cursor())
+
+
+@pytest.mark.parametrize("step", ["append", "receive", "reset_cursor"])
+def test_a_gap_that_ends_at_any_of_its_commits_is_told_once_by_the_next_try(step: str) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with LinkBench().running() as bench:
+            await bench.downlink.arrived(deliver(1, 2), Acks())
+            await bench.downlink.idle()
+            gap = GapDetected(EPOCH, 2, EPOCH, 3, 6, 6)
+            store = bench.journal if step == "append" else bench.log
+            works = getattr(store, step)
+
+            async def refuse(*args: object) -> None:
+                raise StoreFull("no room")
+
+            setattr(store, step, refuse)
+            first, second = Acks(), Acks()
+            await bench.downlink.arrived(gap, first)
+            await bench.downlink.idle()
+            setattr(store, step, works)
+            await bench.downlink.arrived(gap, second)
+            await bench.downlink.arrived(deliver(7), second)
+            await until(lambda: bench.handled == [1, 2, 7])
+            await turns()
+            assert ("STORE_FULL", None) == (first.failure and first.failure.code, second.failure)
+            assert (1, 1) == (len(bench.gaps), (await bench.counts(GAP_KIND)).accepted)
+            assert Cursor(EPOCH, 7) == await bench.log.cursor()
+
+    scenario()
 
 
 @virtual

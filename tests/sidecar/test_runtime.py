@@ -231,7 +231,7 @@ async def test_a_broken_store_ends_the_daemon_with_its_own_error(tmp_path: Path)
 
 @virtual
 async def test_a_refused_credential_ends_the_daemon_after_a_drain(tmp_path: Path) -> None:
-    bench, work = make(tmp_path)
+    bench, _ = make(tmp_path)
     await stored(bench, 1)
     bench.conductor.answer = CredentialRefused("revoked")
     async with bench.up():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -56,7 +56,7 @@ class Served:
             serve(workspace, settings, self._stop, ready=self._ready), name="sidecar"
         )
 
-    async def __aenter__(self) -> Served:
+    async def __aenter__(self) -> Self:
         async with asyncio.timeout(PATIENCE_S):
             await self._ready.wait()
         return self

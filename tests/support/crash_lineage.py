@@ -99,8 +99,8 @@ class Lineage:
             "sidecar": [kill for kill in kills if kill.end == "sidecar"],
             "conductor": [kill for kill in kills if kill.end == "conductor"],
         }
-        for end in left:
-            self._start(end, left[end].pop(0) if left[end] else None)
+        for end, kills_left in left.items():
+            self._start(end, kills_left.pop(0) if kills_left else None)
         while any(life.kill is not None for life in self.lives.values()):
             for end in self._ended():
                 again = self._bury(end)

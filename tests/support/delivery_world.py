@@ -209,8 +209,9 @@ class World:
             async with asyncio.timeout(PATIENCE_S):
                 await daemon
 
-    async def stopped(self) -> None:
-        """Wait until the daemon has ended by itself; raises what ended it."""
+    async def start_and_wait(self) -> None:
+        """Start a daemon that ends by itself; raises what ended it."""
+        await self.start()
         daemon, self.daemon = self.daemon, None
         assert daemon is not None
         async with asyncio.timeout(PATIENCE_S):

@@ -17,7 +17,6 @@ import sys
 from functools import reduce
 from pathlib import Path
 
-OK, WRONG, UNREADABLE = 0, 4, 2
 EMPTY = hashlib.sha256().digest()
 FIELDS = ("time", "event_type", "actor", "session_id", "task_id", "payload")
 TEXTS = ("log_id", *FIELDS, "previous", "hash")
@@ -267,10 +266,10 @@ def run(options: argparse.Namespace) -> None:
         say(f"consistency   OK: size {note.size} begins with size {kept.size}")
     else:
         note, entry = check_proof(text)
-        say(f"inclusion     OK: entry {entry['sequence']} of {note.origin}, size {note.size}")
-        say(*(f"{name:<14}{entry[name]}" for name in FIELDS))
         if kept is not None and kept.body != note.body:
             raise Wrong("the proof leads to another checkpoint than the one you kept")
+        say(f"inclusion     OK: entry {entry['sequence']} of {note.origin}, size {note.size}")
+        say(*(f"{name:<14}{entry[name]}" for name in FIELDS))
     if options.key:
         check_key(note, Path(options.key).read_text("utf-8"))
         say("signature     OK: made with the shared secret")
@@ -290,11 +289,11 @@ def main(arguments: list[str] | None = None) -> int:
         run(parser.parse_args(arguments))
     except Wrong as error:
         say(f"WRONG: {error}")
-        return WRONG
+        return 4
     except (Unreadable, OSError, UnicodeDecodeError) as error:
         say(f"UNREADABLE: {error}")
-        return UNREADABLE
-    return OK
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ def enroll(
     target = resolve_workspace(workspace)
     base = enrollment.check_url(url, allow_plaintext=allow_plaintext)
     token = enrollment.read_token_file(token_file, app.read_private, SystemClock())
+    # A token works once: it is not spent before there is a place for what it brings.
+    enrollment.try_writing(target)
     grant = enrollment.request_grant(base, token.text, ca_file=ca_file)
     asyncio.run(app.enroll_workspace(target, grant))
     facts: dict[str, Any] = {

@@ -63,7 +63,7 @@ def _read(reach: Any) -> dict[str, Any]:
     async def offline(desk: StoreDesk) -> dict[str, Any]:
         facts = await desk.facts()
         report = StatusReport(
-            workspace=str(reach.workspace.root), running=False, version=__version__,
+            workspace=reach.workspace.shown, running=False, version=__version__,
             cursor=facts.cursor, backlog=facts.backlog, outbox=facts.outbox,
             dead_letters=facts.dead_letters, inbound=facts.inbound, outbound=facts.outbound,
             balanced=facts.balanced,
@@ -145,6 +145,13 @@ def _show_troubles(report: dict[str, Any]) -> None:
 
 
 def _fact(name: str, text: str) -> None:
-    from conductor_sidecar.cli.output import clean
+    import textwrap
 
-    click.echo(clean(f"{name:<13} {text}"))
+    from conductor_sidecar.cli.output import WIDTH, clean
+
+    indent = " " * 14
+    first = f"{clean(name):<13} "
+    for line in textwrap.wrap(
+        clean(text), WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    ) or [first.rstrip()]:
+        click.echo(line)

@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sidecar.control import Control, Selection
 from conductor_sidecar.dead_letter_json import letter_json
 from conductor_sidecar.errors import RequestInvalid
+from conductor_sidecar.logs import get_logger
 
 BODY_MAX = 4 * 1024 * 1024
 STATUS = {
@@ -50,6 +53,31 @@ class BodyTooLarge(RequestInvalid):
     code = "REQUEST_TOO_LARGE"
 
 
+class LastResort:
+    """Answers what nobody thought of; without it the server would print a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001  the last place before the server's own
+            get_logger(part="http").error("request_failed", error=type(error).__name__)
+            if not begun:
+                # The text of an unexpected error may hold anything; its type is enough.
+                answer = _error(ConductorError(type(error).__name__), 500)
+                await answer(scope, receive, send)
+
+
 class Surface:
     """The requests, one method each."""
 
@@ -69,8 +97,10 @@ class Surface:
             Route("/v1/dead-letters/{event_id:path}", self.letter, methods=["GET"]),
             Route("/v1/loopback/send", self.send, methods=["POST"]),
         ]
-        handlers = {ConductorError: _refused, HTTPException: _http_error, Exception: _failed}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        handlers = {ConductorError: _refused, HTTPException: _http_error}
+        return Starlette(
+            routes=routes, exception_handlers=handlers, middleware=[Middleware(LastResort)]
+        )
 
     async def status(self, _: Request) -> Response:
         """Answer with a `StatusReport`."""
@@ -155,9 +185,9 @@ def _error(error: ConductorError, status: int) -> Response:
 async def _refused(_: Request, error: Exception) -> Response:
     if isinstance(error, BodyTooLarge):
         return _error(error, 413)
-    if isinstance(error, ConductorError):
-        return _error(error, STATUS.get(error.exit_code, 500))
-    return await _failed(_, error)
+    if not isinstance(error, ConductorError):
+        raise error
+    return _error(error, STATUS.get(error.exit_code, 500))
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -167,8 +197,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
     answer = {"code": code, "message": message, "hint": "see: docs/reference/control-socket.md",
               "retryable": False}  # fmt: skip
     return _json({"error": answer}, status)
-
-
-async def _failed(_: Request, error: Exception) -> Response:
-    # The text of an unexpected error may hold anything; its type is enough for the caller.
-    return _error(ConductorError(type(error).__name__), 500)
