@@ -9,6 +9,8 @@ from conductor_sdk.errors import ConductorError
 
 HERE = Path(__file__).parent
 TRACE_FRAMES = 6
+TEXT_MAX = 1500
+"""Characters of a foreign error's text; what comes after it must fit too."""
 
 
 class HandlerFailed(ConductorError):
@@ -66,7 +68,7 @@ class StoredEventUnreadable(ConductorError):
 def describe(error: BaseException) -> str:
     """Return `Type: text` of an exception, on one line."""
     try:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split())[:TEXT_MAX]
     except Exception:  # noqa: BLE001  foreign code: even the text of an error may fail
         text = "its text cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -74,9 +76,9 @@ def describe(error: BaseException) -> str:
 
 def trace(error: BaseException) -> str:
     """Return where an exception came from, outermost first: `pack.py:12 on_job > db.py:40 put`."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = [frame for frame in frames if Path(frame.f_code.co_filename).parent != HERE]
+    steps = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    theirs = [(code, line) for code, line in steps if Path(code.co_filename).parent != HERE]
     return " > ".join(
-        f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-        for frame in ours[-TRACE_FRAMES:]
+        f"{Path(code.co_filename).name}:{line} {code.co_name}"
+        for code, line in theirs[-TRACE_FRAMES:]
     )

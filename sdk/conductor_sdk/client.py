@@ -11,6 +11,7 @@ HTTP/1.1 over the workspace's control socket, one connection for each request, i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -250,7 +251,8 @@ def ask(
     connection = SocketConnection(workspace, timeout_s)
     headers = {"Content-Type": "application/json"} if body is not None else {}
     try:
-        connection.request(method, path, body, {**headers, "Connection": "close"})
+        with contextlib.suppress(BrokenPipeError):  # it may answer before it has read everything
+            connection.request(method, path, body, {**headers, "Connection": "close"})
         response = connection.getresponse()
         answer = response.read(ANSWER_MAX_BYTES + 1)
     except TimeoutError:

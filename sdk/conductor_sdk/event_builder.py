@@ -14,6 +14,8 @@ from conductor_sdk.clock import Clock, SystemClock, epoch_ms, wire_time
 from conductor_sdk.errors import EventMalformed
 from conductor_sdk.event import KernelEvent, event_from_fields, keyed_event_id
 
+SCHEMA_VERSION = 2
+
 
 def build_kernel_event_v2(
     fields: Mapping[str, Any],
@@ -37,6 +39,8 @@ def build_kernel_event_v2(
     kind, subject = fields.get("kind"), fields.get("from")
     if not isinstance(kind, str) or not isinstance(subject, str):
         raise EventMalformed("kind and from are required strings")
+    if fields.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise EventMalformed(f"schema_version {fields['schema_version']!r} is not built here")
     if idempotency_key is None:
         event_id = fields.get("event_id") or random_event_id(clock)
     else:
@@ -45,7 +49,7 @@ def build_kernel_event_v2(
         {
             "timestamp": wire_time(clock.now()),
             **fields,
-            "schema_version": 2,
+            "schema_version": SCHEMA_VERSION,
             "event_id": event_id,
         }
     )

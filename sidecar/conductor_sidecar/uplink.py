@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from conductor_protocol.backpressure import Policy, admit
 from conductor_protocol.messages import PushResult
@@ -31,12 +31,35 @@ EPHEMERAL_CAP = 1024
 PolicyOf: TypeAlias = Callable[[str], Policy]
 
 
+class UplinkObserver(Protocol):
+    """Told of events on their way up, for the live tail."""
+
+    def published(self, receipts: Sequence[PushReceipt]) -> None:
+        """Take note of what became of pushed events."""
+        ...
+
+    def sending(self, batch: Sequence[Outgoing]) -> None:
+        """Take note of events that the link sends now."""
+        ...
+
+    def answered(self, results: Sequence[PushResult]) -> None:
+        """Take note of what the conductor said; it is durable now."""
+        ...
+
+    def lost(self, kinds: Mapping[str, str]) -> None:
+        """Take note of ephemeral events, id to kind, that a link took down with it."""
+        ...
+
+
 class Uplink:
     """One for the daemon's life; at most one link pumps it at a time."""
 
-    def __init__(self, outbox: Outbox, policy_of: PolicyOf) -> None:
+    def __init__(
+        self, outbox: Outbox, policy_of: PolicyOf, observer: UplinkObserver | None = None
+    ) -> None:
         self._outbox = outbox
         self._policy_of = policy_of
+        self._observer = observer
         self._wake = asyncio.Event()
         self._sent: dict[str, int] = {}
         """Event id to outbox position, of what this link has sent and not confirmed."""
@@ -78,7 +101,10 @@ class Uplink:
             self._wake.set()
         for item in ephemeral:
             receipts[item.event_id] = await self._try(item)
-        return [receipts[event.event_id] for event in events]
+        answers = [receipts[event.event_id] for event in events]
+        if self._observer is not None:
+            self._observer.published(answers)
+        return answers
 
     async def _try(self, item: Outgoing) -> PushReceipt:
         waiting = len(self._ephemeral) + len(self._ephemeral_sent)
@@ -124,6 +150,8 @@ class Uplink:
                     self._sent.update((row.event_id, row.position) for row in page)
                     batch.extend(Outgoing(r.event_id, r.kind, r.body) for r in page)
             if batch:
+                if self._observer is not None:
+                    self._observer.sending(batch)
                 return batch
             await self._wake.wait()
 
@@ -148,6 +176,8 @@ class Uplink:
                 await self._count_tried(kind, rejected=result.status == "rejected")
         if positions:
             await self._outbox.confirm(positions, rejected=rejected)
+        if self._observer is not None:
+            self._observer.answered(results)
 
     async def _count_tried(self, kind: str, *, rejected: bool) -> None:
         dropped: Mapping[str, int] = {"rejected": 1} if rejected else {}

@@ -71,6 +71,9 @@ def sample(number: int) -> list[Kill]:
     sidecar = [*OFTEN, *NOW_AND_THEN, *AT_START, *SPECIAL][number::4]
     kills = [kill_at(point, random) for point in sidecar]
     kills += [at_conductor(point, random) for point in CONDUCTOR[number::4]]
+    # Where a promise was just given: the likeliest place for one that cannot be kept.
+    kills += [at_conductor("conductor.pushed.after_send", random) for _ in range(3)]
+    kills += [kill_at("sidecar.ack.after_send", random)]
     kills.append(any_time("conductor" if number % 2 else "sidecar", random))
     random.shuffle(kills)
     return kills

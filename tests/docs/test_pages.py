@@ -22,6 +22,7 @@ EXECUTED = {
     "docs/how-to/run-the-sidecar.md": "test_how_to",
     "docs/how-to/write-an-adapter.md": "../adapters/test_how_to",
     "docs/reference/control-socket.md": "test_reference_pages",
+    "docs/how-to/verify-the-journal.md": "test_verify_the_journal",
     "docs/reference/journal.md": "test_reference_pages",
     "docs/tutorial/first-pack.md": "test_first_pack",
 }

@@ -30,8 +30,10 @@ def dead_letters() -> None:
 @workspace_option
 @json_option
 @click.option("--kind", metavar="KIND", help="Only this kind.")
-@click.option("--limit", type=int, default=100, show_default=True, help="At most so many.")
-@click.option("--after", type=int, default=0, metavar="POSITION", help="Go on after a position.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True,
+              metavar="N", help="At most so many.")  # fmt: skip
+@click.option("--after", type=click.IntRange(0, 10**15 - 1), default=0, metavar="POSITION",
+              help="Go on after a position.")  # fmt: skip
 def list_(workspace: Path, as_json: bool, kind: str | None, limit: int, after: int) -> None:
     """List dead letters, oldest first."""
     from urllib.parse import urlencode

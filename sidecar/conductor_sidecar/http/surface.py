@@ -13,7 +13,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +24,7 @@ from conductor_sidecar.dead_letter_json import letter_json
 from conductor_sidecar.errors import RequestInvalid
 from conductor_sidecar.logs import get_logger
 
+NUMBER_DIGITS = 15
 BODY_MAX = 4 * 1024 * 1024
 STATUS = {
     Exit.NOT_FOUND: 404, Exit.USAGE: 400, Exit.BUSY: 503, Exit.UNAVAILABLE: 503,
@@ -70,6 +71,8 @@ class LastResort:
 
         try:
             await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001  the last place before the server's own
             get_logger(part="http").error("request_failed", error=type(error).__name__)
             if not begun:
@@ -98,9 +101,11 @@ class Surface:
             Route("/v1/loopback/send", self.send, methods=["POST"]),
         ]
         handlers = {ConductorError: _refused, HTTPException: _http_error}
-        return Starlette(
+        app = Starlette(
             routes=routes, exception_handlers=handlers, middleware=[Middleware(LastResort)]
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def status(self, _: Request) -> Response:
         """Answer with a `StatusReport`."""
@@ -168,10 +173,9 @@ async def _body(request: Request, shape: type[T]) -> T:
 
 
 def _number(text: str) -> int:
-    try:
-        return max(0, int(text))
-    except ValueError:
-        raise RequestInvalid(f"{text[:40]!r} is not a number") from None
+    if not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS:
+        raise RequestInvalid(f"{text[:40]!r} is not a number from 0 to {'9' * NUMBER_DIGITS}")
+    return int(text)
 
 
 def _json(value: object, status: int = 200) -> Response:
