@@ -219,7 +219,7 @@ def build_daemon(
     clock, feed, subject = stores.clock, Feed(stores.clock), identity.subject
     around = _Around(workspace, settings, stores, feed, subject)
     credentials = Credentials(identity, workspace.enrollment, read_identity, feed)
-    uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue")
+    uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue", feed)
     packs = BoundPacks(registry, around.surroundings(uplink), settings)
     dispatcher = Dispatcher(
         stores.log, packs.routes, clock, random=random.random, observer=feed,

@@ -101,7 +101,9 @@ def load_configuration(
         file = Path(environ["CONDUCTOR_CONFIG"])
     path = file or workspace / FILE_NAME
     if file is not None or path.exists():
-        _merge(merged, sources, _flatten(_read_toml(path)), str(path))
+        # As it stands: a quoted key of a pack's own section may hold a dot.
+        merged = _read_toml(path)
+        sources = dict.fromkeys(_flatten(merged), str(path))
     _merge_environment(merged, sources, environ)
     _merge(merged, sources, dict(flags or {}), "command line")
     return Configuration(_validated(merged, sources), sources)

@@ -84,13 +84,7 @@ class Control:
 
     async def push(self, events: Sequence[Mapping[str, Any]]) -> list[PushReceipt]:
         """Push events of any loaded pack's kinds."""
-        receipts = await self._sync_port.push_kernel_events(events)
-        for receipt in receipts:
-            self._feed.note(
-                receipt.status, kind=receipt.kind, event_id=receipt.event_id,
-                detail=receipt.reason or "",
-            )  # fmt: skip
-        return receipts
+        return await self._sync_port.push_kernel_events(events)
 
     def watch(self) -> AsyncIterator[list[Activity]]:
         """Follow what happens."""

@@ -77,12 +77,14 @@ class StoreDesk:
         return selected
 
     async def redrive(self, event_ids: Collection[str]) -> list[Pending]:
-        """Make dead letters pending again; each is an entry in the journal."""
-        pending = list(await self.dead_letters.redrive(event_ids))
-        for item in pending:
-            facts = {"event_id": item.event_id, "kind": item.kind}
-            await self.journal.append("DEAD_LETTER_REDRIVEN", "operator", facts)
-        return pending
+        """Make dead letters pending again; each is an entry in the journal first.
+
+        In this order a failing journal leaves them dead; the other way round they would be
+        pending, and nobody would run them before the next start.
+        """
+        for event_id in event_ids:
+            await self.journal.append("DEAD_LETTER_REDRIVEN", "operator", {"event_id": event_id})
+        return list(await self.dead_letters.redrive(event_ids))
 
     async def drop(self, event_ids: Collection[str]) -> int:
         """Forget dead letters for good; each is an entry in the journal first."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import assert_never
 
 import msgspec
 
 from conductor_protocol.effects import Deliver
+from conductor_protocol.messages import PushResult
 from conductor_sdk.clock import Clock, wire_time
+from conductor_sdk.context import PushReceipt
 from conductor_sdk.errors import ConductorError
-from conductor_sdk.records import Buried, Delivered, Position, RetryLater, Settled
+from conductor_sdk.records import Buried, Delivered, Outgoing, Position, RetryLater, Settled
 
 WATCH_WINDOW = 4096
 ERRORS_KEPT = 20
@@ -52,8 +54,9 @@ class Feed:
         self.refusals: dict[str, int] = {}
         """Protocol refusals by code, since the start."""
         self.on_settled: Callable[[Sequence[Settled]], None] | None = None
-        self._names: OrderedDict[Position, tuple[str, str]] = OrderedDict()
-        """Kind and id of the events that were shown, so that their outcomes can be named."""
+        self._names: OrderedDict[Position | str, tuple[str, str]] = OrderedDict()
+        """Kind and id of what was shown, so that what becomes of it can be named: by position on
+        the way down, by id on the way up."""
 
     @property
     def watched(self) -> bool:
@@ -108,6 +111,31 @@ class Feed:
                 ]
             )
 
+    def published(self, receipts: Sequence[PushReceipt]) -> None:
+        """Show what became of pushed events."""
+        if self._watchers:
+            now = wire_time(self._clock.now())
+            self._show([Activity(now, r.status, r.kind, r.event_id, r.reason or "")
+                        for r in receipts])  # fmt: skip
+
+    def sending(self, batch: Sequence[Outgoing]) -> None:
+        """Remember the kinds of events that go up, so that their answers can be named."""
+        if self._watchers:
+            for item in batch:
+                self._remember(item.event_id, item.kind, item.event_id)
+
+    def answered(self, results: Sequence[PushResult]) -> None:
+        """Show what the conductor said of pushed events."""
+        if self._watchers:
+            now = wire_time(self._clock.now())
+            self._show([_answer(now, result, *self._names.get(result.event_id, ("", "")))
+                        for result in results])  # fmt: skip
+
+    def lost(self, kinds: Mapping[str, str]) -> None:
+        """Show ephemeral events that were dropped with their link."""
+        for event_id, kind in kinds.items():
+            self.note("dropped", kind=kind, event_id=event_id, detail="link_lost")
+
     async def watch(self) -> AsyncIterator[list[Activity]]:
         """Yield activity in batches until closed; `lost_view` says how many were not shown."""
         mine = _Watcher()
@@ -118,7 +146,7 @@ class Feed:
         finally:
             self._watchers.remove(mine)
 
-    def _remember(self, position: Position, kind: str, event_id: str) -> None:
+    def _remember(self, position: Position | str, kind: str, event_id: str) -> None:
         self._names[position] = (kind, event_id)
         if len(self._names) > WATCH_WINDOW:
             self._names.popitem(last=False)
@@ -152,6 +180,12 @@ class _Watcher:
             batch.insert(0, Activity(batch[0].at, "lost_view", detail=text))
             self._lost = 0
         return batch
+
+
+def _answer(now: str, result: PushResult, kind: str, _: str) -> Activity:
+    what = "rejected" if result.status == "rejected" else "confirmed"
+    detail = "it had it already" if result.status == "duplicate" else result.reason or ""
+    return Activity(now, what, kind, result.event_id, detail)
 
 
 def _activity(now: str, outcome: Settled, kind: str, event_id: str) -> Activity:

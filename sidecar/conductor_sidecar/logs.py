@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
 import traceback
@@ -35,7 +36,7 @@ def configure(settings: LogSettings) -> None:
     terminal = sys.stderr.isatty()
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     renderer = (
-        structlog.dev.ConsoleRenderer(colors=terminal)
+        structlog.dev.ConsoleRenderer(colors=terminal and not os.environ.get("NO_COLOR"))
         if console
         else structlog.processors.JSONRenderer()
     )
@@ -66,7 +67,12 @@ class Bridge(logging.Handler):
         if record.exc_info and record.exc_info[0] is not None:
             lines = traceback.format_exception(*record.exc_info)
             fields["trace"] = " | ".join(" | ".join(lines).split("\n"))
-        get_logger(**fields).log(record.levelno, record.getMessage())
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001  foreign code: its arguments may not fit its text
+            text = str(record.msg)
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING
+        get_logger(**fields).log(level, text)
 
 
 class StandardError:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+"""Seconds: a generation at most, and neither NaN nor infinity."""
+Count = Annotated[int, Field(gt=0, le=2**53)]
 
 
 class Section(BaseModel):
@@ -44,7 +45,7 @@ class ReconnectSettings(Section):
     """When to come back after a link ended."""
 
     first_spread_s: float = Field(
-        default=30.0, ge=0, description="The first try is spread over this many seconds."
+        default=30.0, ge=0, le=1e9, description="The first try is spread over this many seconds."
     )
     cap_s: Positive = Field(default=300.0, description="Longest pause between tries, in seconds.")
 
@@ -59,7 +60,7 @@ class DispatchSection(Section):
         default=1.0, description="Delay after the first failed attempt."
     )
     retry_factor: float = Field(
-        default=4.0, ge=1, description="Each further delay is longer by this."
+        default=4.0, ge=1, le=1e6, description="Each further delay is longer by this."
     )
     retry_cap_s: Positive = Field(default=300.0, description="Longest delay between attempts.")
     window: Annotated[int, Field(ge=64)] = Field(
@@ -91,7 +92,9 @@ class OutboxSettings(OutboxCaps):
 class RetentionSettings(Section):
     """How long settled things are remembered."""
 
-    days: Positive = Field(default=7.0, description="Days that ids, keys and histories are kept.")
+    days: Annotated[float, Field(gt=0, le=36_500)] = Field(
+        default=7.0, description="Days that ids, keys and histories are kept."
+    )
 
 
 class PacksSettings(Section):

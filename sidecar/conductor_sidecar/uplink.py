@@ -130,6 +130,9 @@ class Uplink:
         """End with a link: ephemeral events that were not confirmed are dropped and counted."""
         self._connected = False
         lost = [item.kind for item in self._ephemeral] + list(self._ephemeral_sent.values())
+        if lost and self._observer is not None:
+            waiting = {item.event_id: item.kind for item in self._ephemeral}
+            self._observer.lost({**self._ephemeral_sent, **waiting})
         self._ephemeral.clear()
         self._ephemeral_sent.clear()
         self._sent.clear()

@@ -367,6 +367,19 @@ async def test_a_dead_letter_that_is_dropped_is_gone_and_counted(world: World) -
     assert 1 == world.desk.calls[1]
 
 
+async def test_a_replay_key_is_known_to_later_events_also_after_a_restart(world: World) -> None:
+    await world.run()
+    await world.send(1, do="keyed")
+    await world.handled([1])
+    await world.settled()
+    await world.stop()
+    await world.start()
+    await world.send(2, do="keyed")
+    await world.until("it is asked", lambda: world.desk.calls[2] == 1)
+    await world.settled()
+    assert ([1], 1) == (world.desk.handled, (await world.counts())["replayed"])
+
+
 async def test_a_pack_pushes_while_it_handles(world: World) -> None:
     await world.run()
     await world.send(1, 2, 3, do="push")

@@ -12,7 +12,7 @@ from conductor_adapters.memory import pair
 from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Script
 from conductor_adapters.transport import LinkOptions
 from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
-from conductor_sdk.records import Cursor
+from conductor_sdk.records import Arrival, Cursor
 from conductor_sidecar.link import Link
 from conductor_state.errors import StoreFull
 from link_bench import (
@@ -20,6 +20,7 @@ from link_bench import (
     TRIED,
     FarEnd,
     LinkBench,
+    deliver,
     down_event,
     until,
     up_event,
@@ -133,6 +134,27 @@ async def test_handlers_that_caught_up_while_greeting_are_told_after_the_welcome
             await bench.downlink.regrant()
             hello = await talk.far.welcome(start=64)
             assert (0, 64) == (hello.credit, (await talk.far.hear(Ack)).credit)
+
+
+@virtual
+async def test_a_link_that_opens_without_credit_is_granted_some_whatever_came_before() -> None:
+    async with LinkBench(window=64).running() as bench:
+        bench.open.clear()
+        async with bench.linked() as talk:
+            await talk.far.events(1, 1, 2, 3, 4)
+            assert 60 == (await talk.far.hear(Ack)).credit
+        redriven = deliver(*range(5, 65)).events
+        arrivals = [Arrival(a.event.event_id, a.event.kind, a.body) for a in redriven]
+        receipt = await bench.log.receive(EPOCH, 4, arrivals)
+        await bench.dispatcher.submit(
+            [(p, a.event) for p, a in zip(receipt.positions, redriven, strict=True) if p]
+        )
+        async with bench.linked(start=4) as talk:
+            assert 0 == talk.hello.credit
+            bench.open.set()
+            await until(lambda: bench.downlink.backlog == 0)
+            await bench.downlink.regrant()
+            assert 64 == (await talk.far.hear(Ack)).credit
 
 
 @virtual

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -132,6 +134,15 @@ def _begin(home: Home, log: str) -> None:
     file = os.open(home.directory / log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    threading.Thread(target=_die_with_parent, name="orphan-watch", daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """End when whoever runs the suite has ended, however it ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class MortalBoard(FaultBoard):

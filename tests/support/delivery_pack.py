@@ -13,7 +13,7 @@ from typing import Any
 
 from conductor_sdk.context import PackContext
 from conductor_sdk.event import KernelEvent
-from conductor_sdk.handler import Handled, Outcome, Reject, Subscription
+from conductor_sdk.handler import Handled, Outcome, Reject, Replayed, Subscription
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
 
@@ -57,6 +57,10 @@ async def on_asked(event: KernelEvent, ctx: PackContext) -> Outcome:
             await asyncio.Event().wait()
         case "reject" if not here.mended:
             return Reject("asked to")
+        case "keyed":
+            if await ctx.replay_log.has("the same"):
+                return Replayed()
+            await ctx.replay_log.put("the same")
         case "push":
             await ctx.push(QUEUED, {"n": number}, key=str(number))
         case "wait":

@@ -28,7 +28,6 @@ def demo(forever: bool, as_json: bool) -> None:
     everything that is promised was observed; 5: something was not.
     """
     import asyncio
-    import contextlib
     import tempfile
     from pathlib import Path
 
@@ -36,11 +35,13 @@ def demo(forever: bool, as_json: bool) -> None:
     from conductor_sidecar.settings import LogSettings
 
     configure(LogSettings(level="error"))
-    with (
-        tempfile.TemporaryDirectory(prefix="conductor-") as directory,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        asyncio.run(_run(Path(directory), forever=forever, as_json=as_json))
+    with tempfile.TemporaryDirectory(prefix="conductor-") as directory:
+        try:
+            asyncio.run(_run(Path(directory), forever=forever, as_json=as_json))
+        except KeyboardInterrupt:
+            if not forever:
+                raise  # the tour did not come to its end
+            click.echo("stopped; nothing is left behind")
 
 
 async def _run(directory: Any, *, forever: bool, as_json: bool) -> None:

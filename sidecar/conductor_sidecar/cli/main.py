@@ -99,12 +99,15 @@ class LazyGroup(click.Group):
     "failed, 6 busy, 69 conductor unavailable, 77 token refused, 78 bad configuration.",
 )
 @click.version_option(VERSION, prog_name="conductor")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run packs beside a workspace: nothing lost, nothing done twice.
 
     Start with `conductor demo`. A workspace is a directory; commands take the current one, or the
     one named by --workspace or CONDUCTOR_WORKSPACE.
     """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def main(arguments: list[str] | None = None) -> None:
