@@ -146,7 +146,7 @@ def test_sigkill_loses_nothing_and_the_stale_socket_is_in_nobodys_way(world: Wor
     again.until(RECOVERY, accepted=50, delivered=50, buffered=0)
     again.until(QUEUED, "outbound", delivered=20, buffered=0)
 
-    assert [of["event_id"] for of in conductor.events()] == ids
+    assert [of["event_id"] for of in conductor.events("ws1")] == ids
     assert again.status()["balanced"] is True
 
 

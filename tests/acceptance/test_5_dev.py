@@ -59,7 +59,7 @@ def test_a_bad_day_delivers_everything_once_in_effect(world: World) -> None:
     conductor.dev("fault", "clear")
     sidecar.until(RECOVERY, accepted=100, delivered=100, buffered=0)
     sidecar.until(QUEUED, "outbound", accepted=100, delivered=100, buffered=0)
-    ids = [of["event_id"] for of in conductor.events()]
+    ids = [of["event_id"] for of in conductor.events("ws1")]
 
     assert len(ids) == len(set(ids)) == 100
     assert sidecar.status()["balanced"] is True
@@ -126,6 +126,6 @@ def test_the_history_of_a_killed_conductor_is_whole(world: World) -> None:
     conductor.running.end(signal.SIGKILL)
     again = world.conductor()
 
-    assert [of["event_id"] for of in again.events()] == [of["event_id"] for of in receipts]
+    assert [of["event_id"] for of in again.events("ws1")] == [of["event_id"] for of in receipts]
     sidecar.wait_for_link()
     assert Path(conductor.home / "history.db").stat().st_mode & 0o777 == 0o600

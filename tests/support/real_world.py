@@ -182,9 +182,10 @@ class Conductor:
         done = self.dev("send", kind, "--to", workspace, "--payload", text, "--json", *words)
         return str(json.loads(done.out.splitlines()[0])["event_id"])
 
-    def events(self) -> list[dict[str, Any]]:
-        """What sidecars pushed."""
-        return [json.loads(line) for line in self.dev("events", "--json").out.splitlines()]
+    def events(self, workspace: str) -> list[dict[str, Any]]:
+        """What a workspace pushed, in the order of arrival."""
+        lines = self.dev("events", "--from", workspace, "--json").out.splitlines()
+        return [json.loads(line)["event"] for line in lines]
 
 
 class Sidecar:

@@ -63,7 +63,7 @@ def _print(story: dict[str, Any]) -> None:
     rows = [
         (
             wire_time(from_epoch_ms(step["at_ms"])),
-            f"+{step['at_ms'] - first} ms",
+            f"{step['at_ms'] - first:+d} ms",
             step["what"],
             step.get("detail", ""),
         )

@@ -100,7 +100,7 @@ def packs(workspace: Path, config_file: Path | None, *, as_json: bool) -> None:
     """Show which packs are loaded here, and why others are not."""
     from conductor_sidecar.cli.pack_report import registry_json, show_registry
 
-    registry = _configured(workspace, config_file)
+    registry = _as_it_runs(_configured(workspace, config_file), workspace)
     if as_json:
         _print_json(registry_json(registry))
     else:
@@ -113,6 +113,25 @@ def _configured(workspace: Path, config_file: Path | None) -> Registry:
 
     configuration = load_configuration(workspace, file=config_file, environ=os.environ)
     return selected_packs(configuration.settings)
+
+
+def _as_it_runs(registry: Registry, workspace: Path) -> Registry:
+    """Add what only the running daemon can know: the packs whose own context failed."""
+    from conductor_sdk.errors import ConductorError
+    from conductor_sdk.pack_errors import PackContextFailed
+    from conductor_sidecar.cli.reach import Reach
+
+    try:
+        running = Reach(workspace).request("GET", "/v1/status")["packs"]
+    except ConductorError:
+        return registry
+    prefix = f"{PackContextFailed().message}: "
+    return registry.without({
+        pack["slug"]: PackContextFailed(problem["message"].removeprefix(prefix), value=pack["slug"])
+        for pack in running
+        for problem in pack["problems"]
+        if problem["code"] == PackContextFailed.code
+    })  # fmt: skip
 
 
 def _find(id_or_dir: str) -> tuple[list[LoadedPack], list[RefusedPack]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import pydantic
 
@@ -31,8 +30,8 @@ class Unprintable(Exception):
         raise RuntimeError("even my text fails")
 
 
-async def fail(error: BaseException) -> NoReturn:
-    raise error
+class Stop(BaseException):
+    """What some libraries raise at a timeout."""
 
 
 async def hang(event: KernelEvent, ctx: PackContext) -> None:
@@ -48,29 +47,19 @@ async def stubborn(event: KernelEvent, ctx: PackContext) -> None:
             continue
 
 
+async def stubborn_once(event: KernelEvent, ctx: PackContext) -> Handled:
+    """Swallow the cancellation of the deadline, then raise."""
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await asyncio.sleep(3600)
+    return Handled()
+
+
 async def block(event: KernelEvent, ctx: PackContext) -> Handled:
+    ctx.log.info("blocking")
     time.sleep(float(event.payload["seconds"]))  # noqa: ASYNC251  that is the point
     return Handled("blocked")
-
-
-async def bad_key(event: KernelEvent, ctx: PackContext) -> Handled:
-    await ctx.replay_log.put(7)  # type: ignore[arg-type]
-    return Handled()
-
-
-async def torn_key(event: KernelEvent, ctx: PackContext) -> Handled:
-    await ctx.replay_log.put("torn \ud800")
-    return Handled()
-
-
-async def orphan(event: KernelEvent, ctx: PackContext) -> Handled:
-    """Leave a task behind that exits the process."""
-
-    async def leave() -> None:
-        sys.exit(5)
-
-    ctx.orphan = asyncio.create_task(leave()) if False else None  # type: ignore[attr-defined]
-    return Handled()
 
 
 def answer(value: Any) -> Deed:
@@ -99,9 +88,10 @@ DEEDS: Mapping[str, Deed] = {
     "raise_group": raising(lambda: ExceptionGroup("many", [ValueError("a")])),
     "raise_cancelled": raising(asyncio.CancelledError),
     "exit": raising(lambda: SystemExit(3)),
-    "generator_exit": raising(GeneratorExit),
+    "stop": raising(lambda: Stop("enough")),
     "hang": hang,
     "stubborn": stubborn,
+    "stubborn_once": stubborn_once,
     "block": block,
     "none": answer(None),
     "text": answer("handled"),
@@ -114,8 +104,6 @@ DEEDS: Mapping[str, Deed] = {
     "retry_far": answer(Retry("soon", after_s=1e300)),
     "retry_text": answer(Retry("soon", after_s="a while")),  # type: ignore[arg-type]
     "retry_nothing": answer(Retry(None)),  # type: ignore[arg-type]
-    "bad_key": bad_key,
-    "torn_key": torn_key,
 }
 
 
