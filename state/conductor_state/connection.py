@@ -20,7 +20,7 @@ from conductor_state.schema import Schema, migrate
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the file is used; the defaults are measured, see `state/README.md`."""
 
-    cache_kib: int = 4096
+    cache_kib: int = 2048
     """SQLite's page cache: memory that does not grow with the file."""
     checkpoint_pages: int = 4000
     """Pages in the write-ahead log after which they are copied into the file."""

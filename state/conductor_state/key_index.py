@@ -1,7 +1,7 @@
 """Which keys are known: a log-structured set of 16-byte keys, each with the row that brought it.
 
 Promise: a key that was added is found, newest row first, whatever the number of keys; an absent
-key costs no disk access. Memory: the newest 32,768 keys or twice that (about 6 MB at most), and
+key costs no disk access. Memory: the newest 8,192 keys or twice that (about 2 MB at most), and
 4 MB for each million older ones. Refusal: it decides nothing about rows that are gone; callers do.
 
 Keys gather in a memtable; when it is full it is frozen and written into a sealed partition in
@@ -27,7 +27,7 @@ from conductor_state.key_generations import (
 from conductor_state.key_sealing import FilterCopy, Sealing
 from conductor_state.queries import load_queries
 
-SEAL_AT = 32_768
+SEAL_AT = 8192
 """Keys in the memtable at which it becomes a partition."""
 FAMILIES = 2
 """Indexes that share a database; family 0 has even partition numbers."""
