@@ -47,6 +47,7 @@ bench: setup ## measure, then write benchmarks/results.json and benchmarks/READM
 
 docs: setup ## write the generated pages under docs/
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/sidekick.py
 	$(BIN)/python docs/protocol/generate.py
 
 lock: ## pin the newest versions with hashes (needs uv)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.workload import KIND_DOWN, KIND_UP, event_bodies
 from conductor_sdk import Handled, KernelEvent, Outcome, Pack, PackContext, PackManifest
 from conductor_sdk.event import parse_event
+from conductor_sdk.tool import ToolContext
+from conductor_sdk.tool_output import ToolOutput, succeeded
 
 DONE = Handled("done")
 
@@ -21,6 +25,11 @@ DONE = Handled("done")
 async def on_job_requested(_event: KernelEvent, _ctx: PackContext) -> Outcome:
     """Answer at once: what is measured is the way to the handler and back."""
     return DONE
+
+
+async def echo(given: Mapping[str, Any], _ctx: ToolContext) -> ToolOutput:
+    """Answer at once: what is measured is the way to the tool and back."""
+    return succeeded({"echo": given["text"]})
 
 
 async def push(ctx: PackContext) -> None:
@@ -58,6 +67,19 @@ pack = Pack(
         "emitted_event_kinds": [KIND_UP],
         "subscribed_event_kinds": [KIND_DOWN],
         "backpressure_policy": {KIND_UP: "queue"},
+        "tools": [{
+            "name": "bench:echo", "entry": "benchmarks.pack:echo", "permission": "read",
+            "description": "Return the text.",
+            "required_scopes": [{"type": "path", "pattern": "bench/**", "access": "read"}],
+            "input_schema": {
+                "type": "object", "additionalProperties": False, "required": ["text"],
+                "properties": {"text": {"type": "string", "maxLength": 1000}},
+            },
+            "output_schema": {
+                "type": "object", "required": ["echo"],
+                "properties": {"echo": {"type": "string"}},
+            },
+        }],
     }),
     handlers={KIND_DOWN: on_job_requested},
     background=push,

@@ -217,7 +217,9 @@ def main() -> None:
     """Serve one client after another until the process is ended."""
     mode = MODES[sys.argv[1]]
     given = {name: int(number) for name, _, number in (x.partition("=") for x in sys.argv[2:])}
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     say(port=listener.getsockname()[1])
     while True:
         client, _ = listener.accept()

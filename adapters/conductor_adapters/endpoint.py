@@ -93,11 +93,18 @@ def bearer(credential: Secret) -> str:
     return f"Bearer {credential.reveal()}"
 
 
-def client_tls(ca_file: str | None) -> ssl.SSLContext:
+def client_tls(
+    ca_file: str | None, cert_file: str | None = None, key_file: str | None = None
+) -> ssl.SSLContext:
     """Build a verifying client context: the system's trust anchors, plus `ca_file`'s.
 
+    Args:
+        ca_file: PEM file of further anchors.
+        cert_file: PEM file of the certificate that we present, with its chain.
+        key_file: PEM file of its key; None: it stands in `cert_file`.
+
     Raises:
-        ConnectFailed: If `ca_file` cannot be read or holds no certificate.
+        ConnectFailed: If a file cannot be read or does not hold what it should.
     """
     import ssl
 
@@ -109,5 +116,13 @@ def client_tls(ca_file: str | None) -> ssl.SSLContext:
             raise ConnectFailed(
                 f"ca_file {ca_file}: {error.strerror or error}",
                 hint="give ca_file a readable PEM file of certificates",
+            ) from None
+    if cert_file is not None:
+        try:
+            context.load_cert_chain(cert_file, key_file)
+        except OSError as error:
+            raise ConnectFailed(
+                f"cert_file {cert_file}: {error.strerror or error}",
+                hint="give cert_file and key_file readable PEM files that belong together",
             ) from None
     return context

@@ -6,8 +6,8 @@ no message, no event and no retry; reconnecting is the runtime's decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -74,6 +74,10 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     ca_file: str | None = None
     """PEM file of extra trust anchors for wss://; None: the system's."""
+    cert_file: str | None = None
+    """PEM file of the certificate that we present, where the adapter can; None: none."""
+    key_file: str | None = None
+    """PEM file of its key; None: it stands in `cert_file`."""
     allow_plaintext: bool = False
     """Whether the credential may cross a network unencrypted; loopback never asks."""
 
@@ -105,6 +109,22 @@ class Transport(Protocol):
         """Close and release everything within `close_timeout_s`. Idempotent, never raises.
 
         Code 1006 aborts: nothing is said and nothing is waited for; the peer sees the link vanish.
+        """
+        ...
+
+
+@runtime_checkable
+class LateAcknowledgement(Protocol):
+    """The half of a transport whose carrier keeps each frame until it is stored. Optional.
+
+    Without `defer` such a transport acknowledges a frame when `receive` returns it.
+    """
+
+    def defer(self) -> Callable[[int], None]:
+        """Acknowledge nothing any more until the returned function says so.
+
+        The function takes how many more frames, oldest first of those that `receive` returned,
+        need not come again. It does not wait and does not raise, also after the end.
         """
         ...
 

@@ -15,7 +15,7 @@ from typing import Any
 from conductor_handlers.attempt import current_attempt
 from conductor_handlers.ports import ClaimStore, Publisher
 from conductor_sdk.clock import Clock
-from conductor_sdk.context import JournalPort, Log, PushReceipt, StoragePort, SyncPort
+from conductor_sdk.context import JournalPort, Log, PushReceipt, StoragePort, SyncPort, ToolPort
 from conductor_sdk.errors import EventMalformed, SubjectMismatch, UnknownKind
 from conductor_sdk.event import KernelEvent, event_from_fields, parse_event
 from conductor_sdk.event_builder import build_kernel_event_v2
@@ -117,6 +117,7 @@ class DaemonContext:
     replay_log: PackReplayLog
     journal: JournalPort
     storage: StoragePort
+    tools: ToolPort
     clock: Clock
     log: Log
 

@@ -37,6 +37,13 @@ def _wrong(pack: Any) -> Iterator[tuple[str, str]]:
         yield f"context is of type {_kind(pack.context)}", "a function of the context, or none"
     if pack.background is not None and not callable(pack.background):
         yield f"background is of type {_kind(pack.background)}", "an async function of the context"
+    if pack.toolset is not None and not callable(pack.toolset):
+        yield (
+            f"toolset is of type {_kind(pack.toolset)}",
+            "a function of the configuration, or none",
+        )
+    if not _is_texts(pack.provides):
+        yield f"provides is {pack.provides!r}", "surfaces as a list of strings"
     if not isinstance(pack.handlers, Mapping):
         yield f"handlers is of type {_kind(pack.handlers)}", "a mapping: {kind: handler}"
     else:
@@ -67,6 +74,10 @@ def _subscription(kind: str, choices: Any) -> Iterator[tuple[str, str]]:
         yield f"deadline_s of {kind} is {deadline_s!r}", "seconds, more than 0, at most a day"
     if attempts is not None and not (isinstance(attempts, int) and attempts > 0):
         yield f"max_attempts of {kind} is {attempts!r}", "a whole number from 1"
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)  # pyright: ignore[reportUnknownVariableType]  # foreign code holds anything
 
 
 def _is_type(value: object) -> bool:

@@ -141,7 +141,7 @@ def load_registry(
         installed: Whether entry points are looked up.
         enabled: Entry-point names or slugs that the configuration turns on or off; hyphen and
             underscore are one. A pack that is not named is on; one that is off is not imported.
-        surfaces: The surfaces that are available.
+        surfaces: The surfaces that are available; those that loaded packs provide come on top.
         approval_providers: As `pack_rules.validate`.
     """
     candidates = [given_pack(pack) for pack in packs]
@@ -157,14 +157,37 @@ def load_registry(
     return _build(candidates, refused, switches, surfaces, approval_providers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A candidate that could be imported and is on."""
+
+    candidate: Candidate
+    pack: Pack
+
+
 def _build(
     candidates: Iterable[Candidate],
-    refused: list[RefusedPack],
+    refused: Sequence[RefusedPack],
     switches: Mapping[str, bool],
     surfaces: Collection[str],
     approval_providers: Collection[str],
 ) -> Registry:
-    loaded: dict[str, LoadedPack] = {}
+    found, disabled = _imported(candidates, switches, problems := list(refused))
+    provided = {surface for each in found for surface in each.pack.provides}
+    # A pack that provides a surface may itself be refused; then those that require it are too.
+    # What is provided only ever shrinks, so this ends.
+    while True:
+        loaded, wrong = _checked(found, {*surfaces, *provided}, approval_providers)
+        remaining = {surface for each in loaded.values() for surface in each.pack.provides}
+        if remaining == provided:
+            return _indexed(loaded, [*problems, *wrong], disabled)
+        provided = remaining
+
+
+def _imported(
+    candidates: Iterable[Candidate], switches: Mapping[str, bool], refused: list[RefusedPack]
+) -> tuple[list[_Found], list[DisabledPack]]:
+    found: list[_Found] = []
     disabled: list[DisabledPack] = []
     for candidate in candidates:
         if not switches.get(_plain(candidate.name), True):
@@ -176,9 +199,21 @@ def _build(
             refused.append(RefusedPack(candidate.name, candidate.source, (error,)))
             continue
         slug = pack.manifest.slug
-        if not switches.get(_plain(slug), True):
+        if switches.get(_plain(slug), True):
+            found.append(_Found(candidate, pack))
+        else:
             disabled.append(DisabledPack(slug, candidate.source))
-            continue
+    return found, disabled
+
+
+def _checked(
+    found: Iterable[_Found], surfaces: Collection[str], approval_providers: Collection[str]
+) -> tuple[dict[str, LoadedPack], list[RefusedPack]]:
+    loaded: dict[str, LoadedPack] = {}
+    refused: list[RefusedPack] = []
+    for each in found:
+        candidate, pack = each.candidate, each.pack
+        slug = pack.manifest.slug
         problems = validate(
             pack.manifest,
             pack.handlers,
@@ -191,7 +226,7 @@ def _build(
             refused.append(RefusedPack(candidate.name, candidate.source, tuple(problems)))
         else:
             loaded[slug] = _loaded(candidate, pack)
-    return _indexed(loaded, refused, disabled)
+    return loaded, refused
 
 
 def _loaded(candidate: Candidate, pack: Pack) -> LoadedPack:

@@ -128,7 +128,7 @@ def _check_each(
     refused: list[Refused] = []
     for sequence, body in enumerate(bodies, first):
         try:
-            _check_shape(body, limits)
+            check_shape(body, limits)
             arrived.append(Arrived(sequence, parse_event(body), body))
         except EventRefused as error:
             detail = error.detail[:DETAIL_MAX]
@@ -145,7 +145,12 @@ def event_id_of(body: bytes) -> str | None:
     return event_id if is_event_id(event_id) else None
 
 
-def _check_shape(body: bytes, limits: Limits) -> None:
+def check_shape(body: bytes, limits: Limits) -> None:
+    """Refuse an event over a limit of the link; the cheap bounds come first.
+
+    Raises:
+        EventRefused: EVENT_WITHHELD, EVENT_TOO_LARGE, EVENT_TOO_DEEP or EVENT_TOO_MANY_KEYS.
+    """
     if body == WITHHELD:
         raise EventWithheld
     size = len(body)

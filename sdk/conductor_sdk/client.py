@@ -1,9 +1,9 @@
-"""Push through a running sidecar, from any program beside it.
+"""Push and call tools through a running sidecar, from any program beside it.
 
-Promise: `connect(workspace).sync_port` behaves as the `sync_port` of a pack: the same receipts and
-the same exceptions. An event's id is fixed before it leaves this process, so pushing the same
-built event again after a lost answer cannot queue it twice. Refusal: nothing is kept here; with
-no sidecar the call fails and says how to start one.
+Promise: `connect(workspace).sync_port` behaves as the `sync_port` of a pack, and `.tools` as its
+`ctx.tools`: the same receipts, answers and exceptions. An event's id is fixed before it leaves
+this process, so pushing the same built event again after a lost answer cannot queue it twice.
+Refusal: nothing is kept here; with no sidecar the call fails and says how to start one.
 
 HTTP/1.1 over the workspace's control socket, one connection for each request, in a thread.
 """
@@ -11,63 +11,30 @@ HTTP/1.1 over the workspace's control socket, one connection for each request, i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 import msgspec
 
+from conductor_sdk.client_tools import RemoteTools, connect_http
+from conductor_sdk.client_wire import SidecarAnswered, SocketConnection, ask, decoded
 from conductor_sdk.clock import Clock, SystemClock
 from conductor_sdk.context import PushReceipt
-from conductor_sdk.errors import (
-    ConductorError,
-    EventMalformed,
-    EventRefused,
-    QueueFull,
-    SidecarUnreachable,
-    SubjectMismatch,
-    UnknownKind,
-)
+from conductor_sdk.errors import EventMalformed, SubjectMismatch
 from conductor_sdk.event import KernelEvent, encode_event, event_from_fields
 from conductor_sdk.event_builder import build_kernel_event_v2
-from conductor_sdk.workspace import Workspace, connect_control_socket, resolve_workspace
+from conductor_sdk.workspace import Workspace, resolve_workspace
 
-T = TypeVar("T")
+__all__ = [
+    "RemoteTools", "Sidecar", "SidecarAnswered", "SocketSyncPort", "ask", "connect",
+    "connect_http",
+]  # fmt: skip
 
 _Push: TypeAlias = Callable[
     [Sequence[KernelEvent | Mapping[str, Any]]], Awaitable[list[PushReceipt]]
 ]
-
-ANSWER_MAX_BYTES = 64 * 1024 * 1024
-_OK = 200
-
-
-class SidecarAnswered(ConductorError):
-    """The sidecar answered with an error that this version has no class for."""
-
-    code = "SIDECAR_ANSWERED"
-
-
-_BY_CODE: dict[str, type[ConductorError]] = {
-    kind.code: kind
-    for kind in (
-        EventRefused, EventMalformed, UnknownKind, SubjectMismatch, QueueFull, SidecarUnreachable,
-    )
-}  # fmt: skip
-
-
-class _Complaint(msgspec.Struct):
-    code: str
-    message: str
-    hint: str | None = None
-    data: dict[str, Any] = {}
-
-
-class _Failure(msgspec.Struct):
-    error: _Complaint
 
 
 class _Pushed(msgspec.Struct):
@@ -87,6 +54,7 @@ class Sidecar:
         self._clock = clock
         self._subject: str | None = None
         self._sync_port = SocketSyncPort(self._push)
+        self._tools = RemoteTools(lambda wait_s: SocketConnection(workspace, wait_s))
 
     @property
     def workspace(self) -> Path:
@@ -97,6 +65,11 @@ class Sidecar:
     def sync_port(self) -> SocketSyncPort:
         """Where events are pushed; a `SyncPort`."""
         return self._sync_port
+
+    @property
+    def tools(self) -> RemoteTools:
+        """The tools of the loaded packs, called as this user."""
+        return self._tools
 
     @property
     def subject(self) -> str:
@@ -147,7 +120,7 @@ class Sidecar:
         except SubjectMismatch:
             self._subject = None  # it may have been enrolled anew; the next call asks again
             raise
-        return _decoded(answer, _Pushed).receipts
+        return decoded(answer, _Pushed).receipts
 
     def _build(self, event: KernelEvent | Mapping[str, Any]) -> KernelEvent:
         if isinstance(event, KernelEvent):
@@ -169,7 +142,7 @@ class Sidecar:
         return subject
 
     def _get_status(self) -> dict[str, Any]:
-        return _decoded(self._request("GET", "/v1/status", None), dict[str, Any])
+        return decoded(self._request("GET", "/v1/status", None), dict[str, Any])
 
     def _request(self, method: str, path: str, body: bytes | None) -> bytes:
         return ask(self._workspace, method, path, body, timeout_s=self._timeout_s)
@@ -198,23 +171,6 @@ class SocketSyncPort:
         return await self._push(events) if events else []
 
 
-class SocketConnection(HTTPConnection):
-    """HTTP/1.1 whose connection is the control socket."""
-
-    def __init__(self, workspace: Workspace, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._workspace = workspace
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        """Connect to the sidecar.
-
-        Raises:
-            SidecarUnreachable: Nothing listens there.
-        """
-        self.sock = connect_control_socket(self._workspace, timeout_s=self._timeout_s)
-
-
 def connect(
     workspace: Path | str | None = None, *, timeout_s: float = 30.0, clock: Clock | None = None
 ) -> Sidecar:
@@ -230,60 +186,3 @@ def connect(
     """
     resolved = resolve_workspace(workspace)
     return Sidecar(resolved, timeout_s=timeout_s, clock=clock or SystemClock())
-
-
-def ask(
-    workspace: Workspace, method: str, path: str, body: bytes | None = None, *, timeout_s: float
-) -> bytes:
-    """Send one request over the control socket and return the answer's body; blocks.
-
-    Args:
-        workspace: Whose sidecar.
-        method: `GET` or `POST`.
-        path: Of the HTTP surface, for example `/v1/status`.
-        body: JSON.
-        timeout_s: The longest wait for one step of the answer.
-
-    Raises:
-        SidecarUnreachable: Nothing listens there, or it did not finish its answer.
-        ConductorError: What the sidecar raised, by its code.
-    """
-    connection = SocketConnection(workspace, timeout_s)
-    headers = {"Content-Type": "application/json"} if body is not None else {}
-    try:
-        with contextlib.suppress(BrokenPipeError):  # it may answer before it has read everything
-            connection.request(method, path, body, {**headers, "Connection": "close"})
-        response = connection.getresponse()
-        answer = response.read(ANSWER_MAX_BYTES + 1)
-    except TimeoutError:
-        raise SidecarUnreachable(f"no answer within {timeout_s:g} s") from None
-    except (OSError, HTTPException) as error:
-        raise SidecarUnreachable(f"it hung up ({type(error).__name__})") from error
-    finally:
-        connection.close()
-    if len(answer) > ANSWER_MAX_BYTES:
-        raise SidecarAnswered(f"its answer is longer than {ANSWER_MAX_BYTES} bytes")
-    if response.status != _OK:
-        raise _complaint(response.status, answer)
-    return answer
-
-
-def _decoded(answer: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SidecarAnswered(f"not what was expected ({error})") from None
-
-
-def _complaint(status: int, answer: bytes) -> ConductorError:
-    """Turn an error answer back into the exception that the sidecar raised."""
-    try:
-        said = msgspec.json.decode(answer, type=_Failure).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return SidecarAnswered(f"status {status}")
-    kind = _BY_CODE.get(said.code)
-    if kind is None:
-        data = {**said.data, "code": said.code}
-        return SidecarAnswered(f"{said.message} [{said.code}]", hint=said.hint, data=data)
-    detail = said.message.removeprefix(kind().message).removeprefix(": ")
-    return kind(detail, hint=said.hint, data=said.data)

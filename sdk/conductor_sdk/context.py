@@ -16,6 +16,7 @@ import msgspec
 from conductor_sdk.clock import Clock
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.replay import PackReplayLog
+from conductor_sdk.tool_output import ToolOutput
 
 T = TypeVar("T")
 
@@ -54,6 +55,36 @@ class SyncPort(Protocol):
         ...
 
 
+class JournalReceipt(msgspec.Struct, frozen=True):
+    """Where an entry stands in the journal."""
+
+    sequence: int
+    hash: str
+    """Hex; the entry's link in the chain."""
+
+
+class JournalTransaction(Protocol):
+    """One commit of the journal's file: a pack's tables in it and the entries that explain them.
+
+    Valid inside the `work` that it is given to, and on that thread only.
+    """
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For the pack's own tables, `<slug>s` and `<slug>_…`; never for the journal's."""
+        ...
+
+    def append(
+        self, event_type: str, payload: Mapping[str, Any], *,
+        actor: str | None = None, session_id: str | None = None, task_id: str | None = None,
+    ) -> JournalReceipt:  # fmt: skip
+        """Append one entry; the receipt holds once the commit is through.
+
+        `actor` is on whose behalf the pack acts; the pack itself where none is given.
+        """
+        ...
+
+
 class JournalPort(Protocol):
     """The workspace's hash-chained journal."""
 
@@ -61,6 +92,13 @@ class JournalPort(Protocol):
         """Append one entry, durable when this returns; returns its sequence number.
 
         The actor of the entry is the pack; `payload` is JSON without floats.
+        """
+        ...
+
+    async def transaction(self, work: Callable[[JournalTransaction], T]) -> T:
+        """Run `work` in one commit with the entries that it appends, off the event loop.
+
+        Durable when this returns; an exception of `work` rolls everything back and is raised.
         """
         ...
 
@@ -81,6 +119,27 @@ class StoragePort(Protocol):
         A crash at any point leaves both or neither, so the effect cannot repeat. With the event's
         `event_id` as key the dispatcher answers replayed without calling the handler.
         """
+        ...
+
+
+class ToolPort(Protocol):
+    """The daemon's tools, for a pack: every call goes through the tool host, as the pack."""
+
+    async def call(
+        self, tool: str, input: Mapping[str, Any] | None = None, *,  # noqa: A002  the wire's word
+        key: str | None = None,
+    ) -> ToolOutput:  # fmt: skip
+        """Call a tool of any loaded pack; a refusal is an answer, not an exception.
+
+        Args:
+            tool: Its name.
+            input: A JSON object.
+            key: With it, the same call again gives the first call's answer and has no effect.
+        """
+        ...
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the tools that a call would find, sorted."""
         ...
 
 
@@ -145,6 +204,11 @@ class PackContext(Protocol):
     @property
     def storage(self) -> StoragePort:
         """The pack's own database, created at first use."""
+        ...
+
+    @property
+    def tools(self) -> ToolPort:
+        """The tools of all loaded packs."""
         ...
 
     @property

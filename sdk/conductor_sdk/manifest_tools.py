@@ -72,11 +72,24 @@ class ToolManifest(ManifestPart):
 
     name: Name
     """`group:verb` by convention."""
+    title: Name | None = None
+    description: str | None = None
+    """One or two sentences, for whoever chooses among tools."""
     entry: PackPath
+    """`package.module:attribute`, a `conductor_sdk.tool.Tool`; imported at the first call."""
     permission: Literal["read", "write", "admin"] = "read"
     required_scopes: Annotated[Sequence[Scope], Field(min_length=1), AfterValidator(tuple)]
     required_env: Annotated[Sequence[EnvName], AfterValidator(_once)] = ()
     internal_only: StrictBool = False
+    """Only packs may call it: it is neither listed nor found on any surface."""
+    required_approvals: Names = ()
+    """Approvals that each call needs, `<slug>:<name>`; none may be missing."""
+    destructive: StrictBool = False
+    """It removes or ends what cannot be brought back."""
+    idempotent: StrictBool = False
+    """Calling it again with the same input changes nothing more."""
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """How long a call may take; the configuration's `tools.deadline_s` where it is not said."""
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
 

@@ -13,6 +13,8 @@ from typing import Any
 from conductor_sdk.context import PackContext
 from conductor_sdk.handler import Handler, Subscription
 from conductor_sdk.manifest import PackManifest
+from conductor_sdk.manifest_tools import ToolManifest
+from conductor_sdk.webhook import WebhookReceiver
 
 
 def _itself(ctx: PackContext) -> Any:
@@ -30,5 +32,11 @@ class Pack:
     """Wraps the daemon's context into the pack's own context type, once per pack."""
     background: Callable[[PackContext], Awaitable[None]] | None = None
     """A coroutine that runs while the daemon does; cancelled at drain, restarted if it fails."""
+    toolset: Callable[[Mapping[str, Any]], Sequence[ToolManifest]] | None = None
+    """The tools for a configuration, in place of the manifest's; None: the manifest's."""
+    webhooks: Mapping[str, WebhookReceiver] = field(default_factory=dict[str, WebhookReceiver])
+    """Receivers of `POST /hooks/<slug>/<name>`, by name; `*` takes the names without one."""
+    provides: Sequence[str] = ()
+    """Surfaces that other packs may require while this one is loaded: `sidekick-channel`."""
     samples: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict[str, Any])
     """Payloads by subscribed kind, for the conformance suite; the daemon does not read them."""

@@ -170,3 +170,25 @@ class StorageMisused(ConductorError):
 
     code = "PACK_STORAGE_MISUSED"
     default_hint = "let run() and run_once() begin and end the transaction"
+
+
+class ToolDuplicate(PackRefused):
+    """Two tools of the manifest have one name."""
+
+    code = "TOOL_DUPLICATE"
+    default_hint = "rename one of the two"
+
+
+class ApprovalForeign(PackRefused):
+    """A tool requires an approval that is not named after its pack."""
+
+    code = "APPROVAL_FOREIGN"
+    default_hint = "name approvals <slug>:<name>"
+
+
+class ScopeDenied(ConductorError):
+    """The call's scopes do not reach there."""
+
+    code = "SCOPE_DENIED"
+    default_hint = "declare the path in the tool's required_scopes, and allow it in tools.scopes"
+    exit_code = Exit.TOKEN_REFUSED

@@ -12,6 +12,7 @@ from conductor_sdk.event import RESERVED_SLUGS, is_kind
 from conductor_sdk.handler import Handler, Subscription
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack_errors import (
+    ApprovalForeign,
     ApprovalProviderMissing,
     BackpressureExtra,
     BackpressureMissing,
@@ -22,9 +23,10 @@ from conductor_sdk.pack_errors import (
     SlugMismatch,
     SlugReserved,
     SurfaceUnavailable,
+    ToolDuplicate,
 )
 
-DEFAULT_SURFACES = frozenset({"http"})
+DEFAULT_SURFACES = frozenset({"http", "mcp"})
 """What a daemon offers unless it is configured otherwise."""
 
 
@@ -48,6 +50,7 @@ def validate(
         *_slug(manifest),
         *_emitted(manifest),
         *_subscribed(manifest, handlers),
+        *_tools(manifest),
         *_surroundings(manifest, surfaces, approval_providers),
     ]
 
@@ -93,6 +96,21 @@ def _subscribed(
     for kind in handlers:
         if kind not in manifest.subscribed_event_kinds:
             yield HandlerExtra(repr(kind), value=kind, hint=f"add {kind} to subscribed_event_kinds")
+
+
+def _tools(manifest: PackManifest) -> Iterator[PackRefused]:
+    seen: set[str] = set()
+    for tool in manifest.tools:
+        if tool.name in seen:
+            yield ToolDuplicate(repr(tool.name), value=tool.name)
+        seen.add(tool.name)
+        for approval in tool.required_approvals:
+            if not approval.startswith(manifest.slug + ":"):
+                yield ApprovalForeign(
+                    f"{approval!r} of the tool {tool.name!r}",
+                    value=approval,
+                    hint=f"name it {manifest.slug}:{approval.rsplit(':', 1)[-1]}",
+                )
 
 
 def _surroundings(

@@ -193,3 +193,12 @@ class StoredEvent(msgspec.Struct, frozen=True):
     sequence: int
     event: KernelEvent
     body: bytes
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """What became of an attempt to claim an idempotency key of a tool call."""
+
+    state: Literal["fresh", "done", "running", "conflict"]
+    """fresh: this call owns it; done: `output` is the first answer; running: another call is at
+    it; conflict: it was used with another input."""
+    output: bytes | None = None

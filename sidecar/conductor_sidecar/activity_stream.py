@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
-from conductor_sdk.client import SocketConnection
+from conductor_sdk.client_wire import SocketConnection
 from conductor_sdk.errors import SidecarUnreachable
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar.feed import Activity

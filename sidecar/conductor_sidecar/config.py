@@ -71,9 +71,11 @@ def describe_settings() -> list[Described]:
         if not (isinstance(model, type) and issubclass(model, Section)):
             described.append(Described(section, {}, field.description or ""))
             continue
-        for name, inner in model.model_fields.items():
-            default = inner.get_default(call_default_factory=True)
-            described.append(Described(f"{section}.{name}", default, inner.description or ""))
+        defaults = model().model_dump(mode="json")
+        described += [
+            Described(f"{section}.{name}", defaults[name], inner.description or "")
+            for name, inner in model.model_fields.items()
+        ]
     return described
 
 

@@ -7,11 +7,13 @@ here, nor how anything is printed.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from conductor_handlers.dispatcher import Dispatcher
+from conductor_handlers.toolhost.host import ToolHost
+from conductor_sdk.approval import Approval
 from conductor_sdk.context import PushReceipt, SyncPort
 from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.errors import LoopbackOnly
@@ -52,6 +54,13 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes with granting or denying a request."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    dry_run: bool = False
+
+
 class Done(msgspec.Struct, frozen=True):
     """What a redrive or drop did, or would do."""
 
@@ -69,6 +78,7 @@ class Control:
         feed: Feed,
         sync_port: SyncPort,
         report: Callable[[], Awaitable[StatusReport]],
+        tools: ToolHost,
         loopback: Loopback | None = None,
     ) -> None:
         self.desk = desk
@@ -76,6 +86,8 @@ class Control:
         self._feed = feed
         self._sync_port = sync_port
         self._report = report
+        self.tools = tools
+        """Every call of a tool goes through here."""
         self._loopback = loopback
 
     async def status(self) -> StatusReport:
@@ -103,6 +115,12 @@ class Control:
         if not selection.dry_run:
             await self.desk.drop(chosen)
         return Done(chosen, selection.dry_run)
+
+    async def decide(self, request_id: str, *, granted: bool, decision: Decision) -> Approval:
+        """Grant or deny a request for leave."""
+        return await self.desk.approvals.decide(
+            request_id, granted=granted, reason=decision.reason, dry_run=decision.dry_run
+        )
 
     async def loopback_send(
         self, kind: str, payload: Mapping[str, Any], idempotency_key: str | None

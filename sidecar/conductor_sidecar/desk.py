@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from conductor_sdk.clock import Clock
 from conductor_sdk.records import DeadLetter, Pending, Story
+from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.errors import DeadLetterNotFound, EventNotFound
 from conductor_sidecar.ports import DeadLetters, Journal, Outbox, ReplayLog
 from conductor_sidecar.report import StoreFacts, read_stores
@@ -26,11 +27,12 @@ class StoreDesk:
     dead_letters: DeadLetters
     outbox: Outbox
     journal: Journal
+    approvals: ApprovalDesk
     clock: Clock
 
     async def facts(self) -> StoreFacts:
         """Return the stores' part of a status report."""
-        return await read_stores(self.log, self.outbox, self.clock)
+        return await read_stores(self.log, self.outbox, self.approvals, self.clock)
 
     async def explain(self, event_id: str) -> list[Story]:
         """Tell everything that is known of an event, inbound first.

@@ -24,6 +24,7 @@ from conductor_sidecar import app
 from conductor_sidecar.config import Configuration, load_configuration
 from conductor_sidecar.pack_selection import selected_packs
 from conductor_sidecar.packs import pack_reports
+from conductor_sidecar.wiring import find_adapter
 
 State = Literal["ok", "warn", "fail", "skip"]
 MIN_PYTHON = (3, 11)
@@ -98,7 +99,7 @@ class Doctor:
 
     def _adapter(self) -> Check:
         name = self._configured().settings.link.adapter
-        app.find_adapter(name)
+        find_adapter(name)
         return Check("adapter", "ok", name)
 
     def _packs(self) -> Check:

@@ -100,6 +100,28 @@ class UsageWrong(ConductorError):
     exit_code = Exit.USAGE
 
 
+class CallLost(ConductorError):
+    """The sidecar went away during the call, so whether the tool ran is not known."""
+
+    code = "CALL_LOST"
+    default_hint = "look at what it did: conductor log tail; then call again"
+
+
+class ToolNotFound(ConductorError):
+    """No tool of that name can be called here."""
+
+    code = "TOOL_NOT_FOUND"
+    default_hint = "run: conductor tools list"
+    exit_code = Exit.NOT_FOUND
+
+
+class PackCommandBroken(ConductorError):
+    """A command that a pack brings cannot be loaded."""
+
+    code = "PACK_COMMAND_BROKEN"
+    default_hint = "reinstall the distribution that brings it, or remove it"
+
+
 class SystemRefused(ConductorError):
     """The operating system refused."""
 

@@ -39,6 +39,7 @@ from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Cursor
 from conductor_sidecar.downlink import Downlink
 from conductor_sidecar.feed import Feed
+from conductor_sidecar.late_acks import LateAcks
 from conductor_sidecar.uplink import Uplink
 
 E = TypeVar("E", bound=Exception)
@@ -69,6 +70,7 @@ class Link:
         opened: Callable[[Connected], None],
     ) -> None:  # fmt: skip
         self._transport = transport
+        self._carrier = LateAcks(transport)
         self._downlink = downlink
         self._uplink = uplink
         self._feed = feed
@@ -128,6 +130,7 @@ class Link:
 
     async def stored(self, last: int, credit: int) -> None:
         """Acknowledge everything up to `last`, and grant `credit` beyond it."""
+        self._carrier.stored(last)
         await self._outside(self._session.stored(last, credit, self._now))
 
     async def grant(self, credit: int) -> None:
@@ -169,7 +172,8 @@ class Link:
             except LinkClosed as closed:
                 code = CloseCode.NORMAL if closed.clean else closed.code
                 raise LinkEnded(Close(code, closed.detail, closed.close_code)) from None
-            await self._perform(self._session.received(frames, self._now))
+            self._carrier.read(len(frames), effects := self._session.received(frames, self._now))
+            await self._perform(effects)
             self._retime.set()
             if len(self._unsent) > UNSENT_FRAMES:
                 await self._all_sent.wait()

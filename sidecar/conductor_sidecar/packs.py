@@ -18,6 +18,9 @@ from conductor_handlers.ports import ClaimStore, Publisher
 from conductor_handlers.registry import LoadedPack, Registry
 from conductor_handlers.settlement import RetryPolicy
 from conductor_handlers.subscribers import Routes, Subscriber
+from conductor_handlers.toolhost.host import ToolHost
+from conductor_handlers.toolhost.pack_tools import PackTools
+from conductor_handlers.toolhost.records import PackRoom
 from conductor_protocol.backpressure import Policy
 from conductor_protocol.messages import PackNotice
 from conductor_sdk.clock import Clock
@@ -28,24 +31,13 @@ from conductor_sdk.payload import payload_converter
 from conductor_sdk.storage import SqliteStorage
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.logs import get_logger
+from conductor_sidecar.pack_journal import PackJournal
 from conductor_sidecar.ports import Journal
 from conductor_sidecar.report import PackReport
 from conductor_sidecar.settings import DispatchSection, Settings
 
 RESTART_FIRST_S = 1.0
 RESTART_CAP_S = 60.0
-
-
-class PackJournal:
-    """The journal as a pack sees it: its entries carry its name."""
-
-    def __init__(self, slug: str, journal: Journal) -> None:
-        self._actor = f"pack:{slug}"
-        self._journal = journal
-
-    async def append(self, event_type: str, payload: Mapping[str, Any]) -> int:
-        """Append one entry, durable when this returns; returns its sequence number."""
-        return await self._journal.append(event_type, self._actor, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +61,25 @@ class BoundPacks:
     def __init__(self, registry: Registry, around: Surroundings, settings: Settings) -> None:
         self._around = around
         self._storages: dict[str, SqliteStorage] = {}
+        self._tools: dict[str, PackTools] = {}
         self._contexts = {pack.slug: self._context(pack, settings) for pack in registry.packs}
         own, failed = _own_contexts(registry, self._contexts)
         self.registry = registry.without(failed) if failed else registry
         self.routes: Routes = self._routes(settings.dispatch, own)
+        self.rooms: Mapping[str, PackRoom] = {
+            slug: PackRoom(self._contexts[slug], of_pack) for slug, of_pack in own.items()
+        }
+        """What the tools of each pack run in, by slug."""
         every = frozenset(kind for pack in self.registry.packs for kind in pack.emits)
         self.sync_port = PackSyncPort(
             every, around.subject, around.publisher, around.clock, around.max_event_bytes
         )
         """For pushes from other processes: the kinds of all packs."""
+
+    def attach(self, host: ToolHost) -> None:
+        """Open `ctx.tools` of every pack; before that a call is answered as unavailable."""
+        for tools in self._tools.values():
+            tools.attach(host)
 
     def policy_of(self, kind: str) -> Policy:
         """Return the policy of an outbound kind; kinds without one are queued."""
@@ -114,15 +116,16 @@ class BoundPacks:
         around, slug = self._around, pack.slug
         storage = SqliteStorage(around.pack_db(slug), clock=around.clock)
         self._storages[slug] = storage
+        tools = self._tools[slug] = PackTools(slug)
         return DaemonContext(
             slug=slug, subject=around.subject, workspace=around.workspace,
-            config=settings.pack.get(pack.pack.manifest.config_key or slug, {}),
+            config=pack_config(pack, settings),
             sync_port=PackSyncPort(
                 frozenset(pack.emits), around.subject, around.publisher, around.clock,
                 around.max_event_bytes,
             ),
             replay_log=PackKeys(slug, around.store), journal=PackJournal(slug, around.journal),
-            storage=storage, clock=around.clock, log=get_logger(pack=slug),
+            storage=storage, tools=tools, clock=around.clock, log=get_logger(pack=slug),
         )  # fmt: skip
 
     def _routes(self, dispatch: DispatchSection, own: Mapping[str, Any]) -> Routes:
@@ -165,6 +168,11 @@ class BoundPacks:
                 pause_s = RESTART_FIRST_S
             await asyncio.sleep(pause_s)
             pause_s = min(RESTART_CAP_S, pause_s * 2)
+
+
+def pack_config(pack: LoadedPack, settings: Settings) -> Mapping[str, Any]:
+    """Return a pack's own section of the configuration."""
+    return settings.pack.get(pack.pack.manifest.config_key or pack.slug, {})
 
 
 def _own_contexts(

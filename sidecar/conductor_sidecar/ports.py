@@ -7,10 +7,14 @@ raise `StateError` (full, locked, corrupt), and then nothing of the call happene
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from conductor_handlers.ports import ClaimStore
+from conductor_handlers.toolhost.ports import ApprovalStore, CallHistory, ResultStore
+from conductor_sdk.approval import Approval
+from conductor_sdk.chain.entry import Draft, Entry
 from conductor_sdk.records import (
     Arrival,
     Cursor,
@@ -25,6 +29,8 @@ from conductor_sdk.records import (
     Receipt,
     Story,
 )
+
+T = TypeVar("T")
 
 
 class ReplayLog(ClaimStore, Protocol):
@@ -154,6 +160,64 @@ class Outbox(Protocol):
         ...
 
 
+class Approvals(ApprovalStore, Protocol):
+    """Leave for single calls of tools, as the host uses it and as whoever decides looks at it."""
+
+    async def get(self, request_id: str, *, now_ms: int) -> Approval | None:
+        """Return one approval, as it shows at `now_ms`."""
+        ...
+
+    async def count_pending(self, now_ms: int) -> int:
+        """Count the requests that wait for a decision. Cheap."""
+        ...
+
+    async def prune(self, before_ms: int) -> int:
+        """Forget approvals whose time was over before then, in small steps; returns how many."""
+        ...
+
+
+class ToolResults(ResultStore, Protocol):
+    """Answers of tool calls by idempotency key."""
+
+
+class Marks(Protocol):
+    """Single facts for the next start, by name."""
+
+    async def get(self, name: str) -> str | None:
+        """Return a mark; None where it was never set."""
+        ...
+
+    async def put(self, name: str, value: str) -> None:
+        """Set a mark; durable on return."""
+        ...
+
+
+class Calls(CallHistory, Protocol):
+    """Calls of tools that have not ended."""
+
+    async def look_on(self) -> None:
+        """Look through what was added, and remember up to where no call is open."""
+        ...
+
+
+class JournalCommit(Protocol):
+    """One commit of the journal's file, on the journal's thread."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For tables that stand beside the journal."""
+        ...
+
+    def append(self, draft: Draft) -> Entry:
+        """Append one entry; it holds once the commit is through.
+
+        Raises:
+            EntryRefused: A name has the wrong shape.
+            PayloadRefused: The payload is not JSON of the allowed kind.
+        """
+        ...
+
+
 class Journal(Protocol):
     """The workspace's hash-chained log; several processes may append."""
 
@@ -164,6 +228,14 @@ class Journal(Protocol):
         """Append one entry; returns its sequence number, from 1."""
         ...
 
+    async def latest(self, limit: int = 20) -> list[Entry]:
+        """Return the newest entries, in order; at least one has been appended."""
+        ...
+
     async def head(self) -> tuple[int, str]:
         """Return (number of entries, hash of the last; the genesis hash when empty)."""
+        ...
+
+    async def transaction(self, work: Callable[[JournalCommit], T]) -> T:
+        """Run statements and appends in one commit; an exception of `work` undoes all of it."""
         ...

@@ -12,6 +12,7 @@ import msgspec
 
 from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sdk.records import Cursor, KindCounts
+from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.feed import LastError
 from conductor_sidecar.ports import Outbox, ReplayLog
 
@@ -65,11 +66,15 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     started: str | None = None
     subject: str | None = None
     link: LinkReport | None = None
+    http: str | None = None
+    """Where tools are served over TCP."""
     cursor: Cursor
     backlog: int
     lanes: dict[str, int] = {}
     outbox: OutboxReport
     dead_letters: int
+    approvals_pending: int = 0
+    """Requests for leave that wait for a decision."""
     inbound: dict[str, KindCounts]
     outbound: dict[str, KindCounts]
     balanced: bool
@@ -86,12 +91,15 @@ class StoreFacts(msgspec.Struct, frozen=True):
     backlog: int
     outbox: OutboxReport
     dead_letters: int
+    approvals_pending: int
     inbound: dict[str, KindCounts]
     outbound: dict[str, KindCounts]
     balanced: bool
 
 
-async def read_stores(log: ReplayLog, outbox: Outbox, clock: Clock) -> StoreFacts:
+async def read_stores(
+    log: ReplayLog, outbox: Outbox, approvals: ApprovalDesk, clock: Clock
+) -> StoreFacts:
     """Read the stores' part of a report."""
     inbound, outbound = await log.counts(), await outbox.counts()
     depth = await outbox.depth()
@@ -103,6 +111,7 @@ async def read_stores(log: ReplayLog, outbox: Outbox, clock: Clock) -> StoreFact
         backlog=await log.backlog(),
         outbox=OutboxReport(depth.events, depth.bytes, age_s),
         dead_letters=sum(counts.dead_lettered for counts in inbound.values()),
+        approvals_pending=await approvals.pending(),
         inbound=inbound,
         outbound=outbound,
         balanced=all(c.balanced for c in [*inbound.values(), *outbound.values()]),

@@ -30,8 +30,9 @@ import msgspec
 from conductor_handlers.dispatcher import Dispatcher
 from conductor_sdk.clock import Clock, epoch_ms, wire_time
 from conductor_sdk.errors import ConductorError
-from conductor_sdk.records import Buried, Position, Settled
+from conductor_sdk.records import Buried, Settled
 from conductor_sidecar import __version__
+from conductor_sidecar.burials import Burials
 from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.downlink import Downlink
 from conductor_sidecar.fallback import HttpFallback
@@ -41,6 +42,7 @@ from conductor_sidecar.logs import get_logger
 from conductor_sidecar.packs import BoundPacks, pack_reports
 from conductor_sidecar.report import StatusReport
 from conductor_sidecar.settings import Settings
+from conductor_sidecar.tools import Tools
 from conductor_sidecar.uplink import Uplink
 
 RESUME_PAGE = 1000
@@ -66,6 +68,7 @@ class Parts:
     keeper: Keeper
     fallback: HttpFallback | None
     packs: BoundPacks
+    tools: Tools
 
 
 class Daemon:
@@ -76,9 +79,11 @@ class Daemon:
         self._log = get_logger(part="daemon")
         self._started = parts.clock.now()
         self._stop = asyncio.Event()
-        self._buried: asyncio.Queue[Sequence[Buried]] = asyncio.Queue()
+        self._burials = Burials(parts.desk, parts.feed)
         self._caught_up = asyncio.Event()
         parts.feed.on_settled = self._settled
+        self.http: str | None = None
+        """Where tools are served over TCP; for the report."""
         self.ready = asyncio.Event()
         """Set when everything runs; a link may still be connecting."""
 
@@ -93,12 +98,13 @@ class Daemon:
         return StatusReport(
             workspace=parts.workspace, running=True, version=__version__, pid=os.getpid(),
             started=wire_time(self._started), subject=parts.subject, link=parts.keeper.report(),
+            http=self.http,
             cursor=facts.cursor, backlog=facts.backlog, lanes=parts.dispatcher.lanes(),
             outbox=msgspec.structs.replace(
                 facts.outbox, unconfirmed=parts.uplink.unconfirmed
             ),
-            dead_letters=facts.dead_letters, inbound=facts.inbound,
-            outbound=facts.outbound, balanced=facts.balanced,
+            dead_letters=facts.dead_letters, approvals_pending=facts.approvals_pending,
+            inbound=facts.inbound, outbound=facts.outbound, balanced=facts.balanced,
             packs=pack_reports(parts.packs.registry), refusals=dict(parts.feed.refusals),
             errors=list(parts.feed.errors),
         )  # fmt: skip
@@ -114,7 +120,7 @@ class Daemon:
         async with _supervised(parts.dispatcher.run, "dispatcher") as dispatcher:
             await self._resume()
             async with (
-                _supervised(self._journal_dead_letters, "journaler"),
+                _supervised(self._burials.run, "journaler"),
                 _supervised(parts.downlink.run, "downlink") as downlink,
                 _supervised(parts.keeper.run, "keeper") as keeper,
                 _supervised(self._fall_back, "fallback"),
@@ -149,15 +155,19 @@ class Daemon:
 
     async def _drain(self, dispatcher: asyncio.Task[None]) -> None:
         parts = self._parts
-        self._log.info("draining", deadline_s=parts.settings.drain.deadline_s)
-        # Handlers finish first, while beats and acknowledgements still go out.
-        left = await parts.dispatcher.drain(parts.settings.drain.deadline_s)
-        await asyncio.wait({dispatcher}, timeout=parts.settings.drain.deadline_s)
+        deadline_s = parts.settings.drain.deadline_s
+        end = parts.clock.monotonic() + deadline_s
+        self._log.info("draining", deadline_s=deadline_s)
+        # Handlers finish first, while beats and acknowledgements still go out; they may call
+        # tools, so those come second and share the time.
+        left = await parts.dispatcher.drain(deadline_s)
+        await asyncio.wait({dispatcher}, timeout=deadline_s)
+        await parts.tools.close(max(0.0, end - parts.clock.monotonic()))
         await parts.keeper.leave("sidecar stops")
         await parts.downlink.idle()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(parts.settings.drain.deadline_s):
-                await self._buried.join()
+            async with asyncio.timeout(deadline_s):
+                await self._burials.idle()
         self._log.info("drained", events_left=left)
 
     async def _resume(self) -> None:
@@ -174,27 +184,7 @@ class Daemon:
         self._caught_up.set()
         buried = [outcome for outcome in outcomes if isinstance(outcome, Buried)]
         if buried:
-            self._buried.put_nowait(buried)
-
-    async def _journal_dead_letters(self) -> None:
-        while True:
-            for item in await self._buried.get():
-                facts = {"position": item.position, "code": item.error_code,
-                         "attempts": item.attempts}  # fmt: skip
-                try:
-                    facts |= await self._named(item.position)
-                    self._log.warning("dead_letter", **facts, error=item.error)
-                    await self._parts.desk.journal.append("DEAD_LETTERED", "sidecar", facts)
-                except ConductorError as error:
-                    self._parts.feed.failed(error)
-            self._buried.task_done()
-
-    async def _named(self, position: Position) -> dict[str, str]:
-        """Return id and kind of a dead letter; nothing when it was redriven or dropped already."""
-        found = await self._parts.desk.letters(None, 1, position - 1)
-        if not found or found[0].position != position:
-            return {}
-        return {"event_id": found[0].event_id, "kind": found[0].kind}
+            self._burials.add(buried)
 
     async def _grant(self) -> None:
         """Raise the credit when handlers have caught up; nothing slow may stand in its way."""
@@ -225,6 +215,7 @@ class Daemon:
             while forgotten:  # a slice at a time: deliveries take their turn between two
                 forgotten = await prune(older, PRUNE_ROWS)
         await parts.packs.prune(older)
+        await parts.tools.prune()
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Upkeep that fails is tried again at the next round; delivery goes on."""

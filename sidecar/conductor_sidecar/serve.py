@@ -9,19 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import re
-import secrets
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from conductor_sdk.clock import Clock, SystemClock
-from conductor_sdk.secret import Secret
-from conductor_sdk.workspace import Workspace, bind_control_socket, remove_control_socket
+from conductor_sdk.workspace import Workspace
 from conductor_sidecar.app import (
     CrashPoint,
     Stores,
-    build_daemon,
-    load_enrollment,
     no_crash,
     open_history,
     open_stores,
@@ -29,30 +24,19 @@ from conductor_sidecar.app import (
 )
 from conductor_sidecar.control import Control
 from conductor_sidecar.credentials import Identity
+from conductor_sidecar.identity import MEMORY, identify
+from conductor_sidecar.logs import get_logger
 from conductor_sidecar.pack_selection import selected_packs
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings
+from conductor_sidecar.surfaces import serving
+from conductor_sidecar.wiring import build_daemon
 
 if TYPE_CHECKING:
     from conductor_server.loopback import Loopback
 
-MEMORY = "memory"
 GC_THRESHOLDS = (50_000, 20, 50)
 """Batches make many short-lived objects; the default thresholds cost a third of the throughput."""
-_NOT_SUBJECT = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-def identify(workspace: Workspace, settings: Settings) -> Identity:
-    """Read who we are: from the enrollment, or from the directory with the memory adapter.
-
-    Raises:
-        EnrollmentError: The workspace is not enrolled, or not any more.
-    """
-    if settings.link.adapter == MEMORY:
-        subject = _NOT_SUBJECT.sub("-", workspace.root.name)[:128] or "workspace"
-        return Identity(subject, f"memory://{secrets.token_hex(8)}", Secret("loopback"))
-    enrollment = load_enrollment(workspace)
-    return Identity(enrollment.subject, enrollment.url, enrollment.token)
 
 
 async def serve(
@@ -100,15 +84,19 @@ async def _run(
     loopback: Loopback | None, stop: asyncio.Event, ready: asyncio.Event | None,
 ) -> None:  # fmt: skip
     daemon, parts = build_daemon(
-        workspace, settings, stores, selected_packs(settings),
+        workspace, settings, stores, selected_packs(settings, stores.desk.approvals),
         identity=identity, read_identity=lambda: identify(workspace, settings),
     )  # fmt: skip
     control = Control(
-        parts.desk, parts.dispatcher, parts.feed, parts.packs.sync_port, daemon.report, loopback
-    )
+        parts.desk, parts.dispatcher, parts.feed, parts.packs.sync_port, daemon.report,
+        parts.tools.host, loopback,
+    )  # fmt: skip
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        async with _control_socket(workspace, control):
+        # Before anybody can call: what the last process left running is answered now.
+        if interrupted := await parts.tools.recover():
+            get_logger(part="tools").warning("calls_interrupted", calls=interrupted)
+        async with serving(workspace, settings, stores, control, parts.packs) as daemon.http:
             watchers = [
                 asyncio.create_task(_stop_when(stop, daemon), name="daemon.stopper"),
                 asyncio.create_task(_tell(daemon, ready), name="daemon.herald"),
@@ -136,22 +124,6 @@ async def _tell(daemon: Daemon, ready: asyncio.Event | None) -> None:
 
 async def _close(parts: Parts) -> None:
     await parts.packs.close()
-
-
-@contextlib.asynccontextmanager
-async def _control_socket(workspace: Workspace, control: Control) -> AsyncGenerator[None]:
-    from conductor_sidecar.http.server import SocketServer
-    from conductor_sidecar.http.surface import Surface
-
-    listener = bind_control_socket(workspace, lock_held=True)
-    server = SocketServer(Surface(control).app())
-    try:
-        await server.start(listener)
-        yield
-    finally:
-        await server.stop()
-        listener.close()
-        remove_control_socket(workspace)
 
 
 @contextlib.asynccontextmanager

@@ -10,9 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from conductor_sdk.manifest_tools import PathScope, Scope
+
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 """Seconds: a generation at most, and neither NaN nor infinity."""
 Count = Annotated[int, Field(gt=0, le=2**53)]
+
+
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):[0-9]{1,5}$")]
+"""`host:port`; an IPv6 address in brackets."""
 
 
 class Section(BaseModel):
@@ -25,14 +31,20 @@ class LinkSettings(Section):
     """How the conductor is reached."""
 
     adapter: str = Field(
-        default="websocket", description="Name of the adapter: websocket or memory."
+        default="websocket", description="Name of the adapter: websocket, mqtt or memory."
     )
     ca_file: str | None = Field(
-        default=None, description="PEM file of extra trust anchors for wss://."
+        default=None, description="PEM file of extra trust anchors for wss:// and mqtts://."
+    )
+    cert_file: str | None = Field(
+        default=None, description="PEM file of a client certificate, where the adapter takes one."
+    )
+    key_file: str | None = Field(
+        default=None, description="PEM file of its key; unset: it stands in cert_file."
     )
     open_timeout_s: Positive = Field(default=10.0, description="Seconds to open a connection.")
     allow_plaintext: bool = Field(
-        default=False, description="Allow ws:// to a host that is not this machine."
+        default=False, description="Allow ws:// or mqtt:// to a host that is not this machine."
     )
 
     http_fallback_after_s: Positive | None = Field(
@@ -105,6 +117,10 @@ class PacksSettings(Section):
         default_factory=list[Literal["http", "mcp", "sidekick-channel"]],
         description="Surfaces that packs may not count on.",
     )
+    pins: dict[str, Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]] = Field(
+        default_factory=dict[str, str],
+        description="What a pack's files must hash to, by slug; conductor pack validate compares.",
+    )
 
 
 class LogSettings(Section):
@@ -126,6 +142,95 @@ class DrainSettings(Section):
     )
 
 
+class ToolPolicy(Section):
+    """One rule of the workspace over calls of tools."""
+
+    tool: Annotated[str, Field(min_length=1, max_length=160)] = Field(
+        description="Name of a tool, or a pattern: sidekick:* or channel:*."
+    )
+    decision: Literal["allow", "deny", "approval_required"] = Field(
+        description="What becomes of a call; deny beats approval_required beats allow."
+    )
+    reason: str | None = Field(default=None, description="Shown to whoever is refused.")
+
+
+def _everything() -> list[Scope]:
+    return [PathScope(type="path", pattern="**", access=access) for access in ("read", "write")]
+
+
+class ToolsSettings(Section):
+    """What tools may do here, whoever calls them."""
+
+    scopes: list[Scope] = Field(
+        default_factory=_everything,
+        description="Scopes of the workspace; a call gets what these, its caller and its tool "
+        "share. `.lumenflow/**` is never written through a tool.",
+    )
+    policies: list[ToolPolicy] = Field(
+        default_factory=list[ToolPolicy],
+        description="Rules over calls: tables of tool (a pattern), decision and reason.",
+    )
+    default_decision: Literal["allow", "deny", "approval_required"] = Field(
+        default="allow", description="What becomes of a call that no rule names."
+    )
+    deadline_s: Positive = Field(
+        default=30.0, description="Seconds that a call may take, where the tool does not say."
+    )
+    result_days: Annotated[float, Field(gt=0, le=36_500)] = Field(
+        default=7.0, description="Days that answers are kept by idempotency key."
+    )
+    max_concurrency: Count = Field(default=64, description="Calls in progress at the same time.")
+
+
+class HttpSettings(Section):
+    """Tools over TCP; the control socket is always there, for the same user."""
+
+    listen: Address | None = Field(
+        default=None, description="host:port to listen on, as 127.0.0.1:7433; unset: no TCP."
+    )
+    allow_remote: bool = Field(
+        default=False,
+        description="Listen on an address that other machines reach; put TLS in front.",
+    )
+    allow_tools: list[str] = Field(
+        default_factory=list[str],
+        description="Names or patterns of tools that may be called over TCP; none unless named.",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list[str],
+        description="Further values of the Host header; those of the address are allowed.",
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list[str],
+        description="Origins of browsers that may call; none unless named.",
+    )
+    body_max_bytes: Count = Field(
+        default=4 * 1024 * 1024, description="Bytes of a request's body; more is 413."
+    )
+
+
+class McpSettings(Section):
+    """Tools over the Model Context Protocol."""
+
+    tools: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Names or patterns of tools that are offered; fewer save the model's context.",
+    )
+
+
+class ApprovalsSettings(Section):
+    """Leave for calls that need it."""
+
+    ttl_s: Positive = Field(
+        default=86_400.0, description="Seconds after which a request or an unused grant expires."
+    )
+    providers: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Approvals that someone here can give: names, <slug>:* or *. Packs that "
+        "require another are not loaded.",
+    )
+
+
 class Settings(Section):
     """All settings; `pack` holds the packs' own sections by their `config_key`."""
 
@@ -137,6 +242,10 @@ class Settings(Section):
     packs: PacksSettings = PacksSettings()
     logs: LogSettings = LogSettings()
     drain: DrainSettings = DrainSettings()
+    tools: ToolsSettings = ToolsSettings()
+    http: HttpSettings = HttpSettings()
+    mcp: McpSettings = McpSettings()
+    approvals: ApprovalsSettings = ApprovalsSettings()
     pack: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Sections of packs, by config_key."
     )

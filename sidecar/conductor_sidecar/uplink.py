@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from conductor_protocol.backpressure import Policy, admit
-from conductor_protocol.messages import PushResult
+from conductor_protocol.codec import check_shape
+from conductor_protocol.messages import Limits, PushResult
 from conductor_sdk.context import PushReceipt
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.records import Outgoing
@@ -27,6 +28,9 @@ PAGE_EVENTS = 512
 PAGE_BYTES = 524_288
 EPHEMERAL_CAP = 1024
 """Ephemeral events that may be unconfirmed at once; more are dropped{window_full}."""
+
+LIMITS = Limits()
+"""What a conductor surely takes; an event over them would be queued only to be rejected later."""
 
 PolicyOf: TypeAlias = Callable[[str], Policy]
 
@@ -84,11 +88,13 @@ class Uplink:
 
         Raises:
             QueueFull: The outbox refuses; nothing of the call is stored or tried.
+            EventRefused: An event is over a limit of the link; likewise.
         """
         queue: list[Outgoing] = []
         ephemeral: list[Outgoing] = []
         for event in events:
             outgoing = Outgoing(event.event_id, event.kind, event.to_json())
+            check_shape(outgoing.body, LIMITS)
             target = queue if self._policy_of(event.kind) == "queue" else ephemeral
             target.append(outgoing)
         receipts: dict[str, PushReceipt] = {}

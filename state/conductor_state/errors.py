@@ -64,6 +64,21 @@ class SchemaTooNew(StateError):
     exit_code = Exit.BAD_CONFIG
 
 
+class ApprovalNotFound(StateError):
+    """No approval has that id."""
+
+    code = "APPROVAL_NOT_FOUND"
+    default_hint = "run: conductor approvals list"
+    exit_code = Exit.NOT_FOUND
+
+
+class ApprovalDecided(StateError):
+    """The approval was decided before."""
+
+    code = "APPROVAL_DECIDED"
+    default_hint = "run: conductor approvals list"
+
+
 _BY_PRIMARY_CODE: dict[int, type[StateError]] = {
     sqlite3.SQLITE_FULL: StoreFull,
     sqlite3.SQLITE_BUSY: StoreLocked,

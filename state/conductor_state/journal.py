@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conductor_sdk.chain.batch import Sink
+from conductor_sdk.chain.batch import Row, Sink
 from conductor_sdk.chain.entry import Draft, Entry, Head, Prepared, prepare
 from conductor_sdk.chain.verify import Verdict, Walk, missing
 from conductor_sdk.clock import Clock, SystemClock, wire_time
@@ -168,26 +168,37 @@ class SqliteJournal:
         return (await self.walk(anchors))[1]
 
     async def walk(
-        self, anchors: Sequence[Head] = (), sink: Sink | None = None
+        self,
+        anchors: Sequence[Head] = (),
+        sink: Sink | None = None,
+        pages: Callable[[str, Sequence[Row]], object] | None = None,
     ) -> tuple[str, Verdict]:
         """Walk the whole log as `verify` does; returns the log's id ("" without one), verdict.
 
         Args:
             anchors: Heads that were kept outside of this file.
             sink: Called on the journal's thread with the bytes of each sound entry, in order.
+            pages: Called on the journal's thread with the log's id and the next rows, in order,
+                as long as no fault was found.
 
         Raises:
             StateError: As `verify`.
         """
         walk = Walk("", anchors)
+
+        def take(page: Rows) -> None:
+            walk.add_rows(page.rows)
+            if pages is not None and walk.sound:
+                pages(page.log_id, page.rows)
+
         try:
             page = await self._run(partial(self._file.rows, 0, _WALK_PAGE))
             walk = _begin(page, Walk(page.log_id, anchors, locate=self._file.located, sink=sink))
-            await self._run(partial(walk.add_rows, page.rows))
+            await self._run(partial(take, page))
             while len(page.rows) == _WALK_PAGE:
                 after = page.rows[-1][_SEQUENCE]
                 page = await self._run(partial(self._file.rows, after, _WALK_PAGE))
-                await self._run(partial(walk.add_rows, page.rows))
+                await self._run(partial(take, page))
         except JournalMissing:
             return "", missing()
         except JournalCorrupt as error:

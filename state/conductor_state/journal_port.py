@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from conductor_sdk.chain.batch import Sink
+from conductor_sdk.chain.batch import Row, Sink
 from conductor_sdk.chain.entry import Entry, Head
 from conductor_sdk.chain.verdict import Verdict
 from conductor_state.journal_transaction import JournalTransaction, JournalView
@@ -43,9 +43,12 @@ class AuditedJournal(Protocol):
         ...
 
     async def walk(
-        self, anchors: Sequence[Head] = (), sink: Sink | None = None
+        self,
+        anchors: Sequence[Head] = (),
+        sink: Sink | None = None,
+        pages: Callable[[str, Sequence[Row]], object] | None = None,
     ) -> tuple[str, Verdict]:
-        """Walk the log and hand out the bytes of every sound entry."""
+        """Walk the log and hand out the bytes, or the rows, of every sound entry."""
         ...
 
     async def view(self, work: Callable[[JournalView], T]) -> T:

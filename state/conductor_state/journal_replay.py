@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 
-from conductor_sdk.chain.entry import Entry
+from conductor_sdk.chain.batch import Row, as_entry
+from conductor_sdk.chain.entry import Entry, Head
+from conductor_sdk.chain.verdict import Verdict
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sdk.projection import Projection
 from conductor_state.journal_port import AuditedJournal
@@ -53,7 +55,7 @@ class Replay:
         """The last sequence that was applied."""
         self._memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         for projection in self._projections:
-            self._guarded(projection.name, partial(projection.create, self._memory))
+            self._guarded(projection.name, partial(self._create, projection))
         self._memory.execute("BEGIN")
 
     def close(self) -> None:
@@ -66,6 +68,10 @@ class Replay:
             self._guarded(projection.name, partial(projection.replay, self._memory, entries))
         if entries:
             self.after = entries[-1].sequence
+
+    def take(self, log_id: str, rows: Sequence[Row]) -> None:
+        """Apply the next entries as they are stored."""
+        self.apply([as_entry(row, log_id) for row in rows])
 
     def catch_up(self, view: JournalView, until: int | None = None) -> None:
         """Apply what is in the file beyond `after`, at most up to a sequence."""
@@ -81,17 +87,23 @@ class Replay:
         return any(known.intersection(each.tables) for each in self._projections)
 
     def drift(self, connection: sqlite3.Connection) -> Drift | None:
-        """Return the first difference between the file's tables and the replay's."""
+        """Return the first difference between the file's tables and the replay's.
+
+        Tables that are all missing differ where the replay filled them. A replay that failed says
+        nothing about tables that are missing: its entries may be another program's.
+        """
         known = _tables(connection)
         for projection in self._projections:
-            if not known.intersection(projection.tables):
-                continue
+            there = bool(known.intersection(projection.tables))
             if projection.name in self._failed:
-                return Drift(projection.name, "", self._failed[projection.name])
+                if there:
+                    return Drift(projection.name, "", self._failed[projection.name])
+                continue
             for table in projection.tables:
-                if table not in known:
-                    return Drift(projection.name, table, "there is no such table")
-                found = _difference(_rows(connection, table), _rows(self._memory, table))
+                if table in known:
+                    found = _difference(_rows(connection, table), _rows(self._memory, table))
+                else:
+                    found = "there is no such table" if there or self._filled(table) else None
                 if found is not None:
                     return Drift(projection.name, table, found)
         return None
@@ -127,6 +139,16 @@ class Replay:
                 content[table] = [dict(zip(names, row, strict=True)) for row in rows]
         return content
 
+    def _create(self, projection: Projection) -> None:
+        projection.create(self._memory)
+        unmade = sorted(set(projection.tables) - _tables(self._memory))
+        if unmade:
+            raise ReplayFailed(f"it names tables that it does not make: {unmade}")
+
+    def _filled(self, table: str) -> bool:
+        query = f"SELECT 1 FROM {_quoted(table)} LIMIT 1"  # noqa: S608  a quoted name
+        return self._memory.execute(query).fetchone() is not None
+
     def _copy(self, connection: sqlite3.Connection, table: str) -> int:
         names, rows = _rows(self._memory, table)
         columns = ", ".join(map(_quoted, names))
@@ -153,22 +175,50 @@ async def find_drift(
     Raises:
         StateError: The file cannot be read.
     """
-    if not projections:
-        return False, None
     replay = Replay(projections)
     try:
-        if not await journal.view(lambda view: replay.present(view.connection)):
-            return False, None
-        while entries := await journal.tail(replay.after, _PAGE):
+        while projections and (entries := await journal.tail(replay.after, _PAGE)):
             await asyncio.to_thread(replay.apply, entries)
-
-        def compare(view: JournalView) -> Drift | None:
-            replay.catch_up(view)
-            return replay.drift(view.connection)
-
-        return True, await journal.view(compare)
+        return await _compared(journal, replay)
     finally:
         replay.close()
+
+
+async def audit(
+    journal: AuditedJournal, projections: Sequence[Projection], anchors: Sequence[Head] = ()
+) -> Verdict:
+    """Walk the log and replay it in the same pass; the verdict has an answer for the state too.
+
+    Where the chain has a fault the state is not judged: a replay of what is not the log would
+    prove nothing.
+
+    Raises:
+        StateError: The file cannot be read.
+    """
+    replay = Replay(projections)
+    try:
+        _, verdict = await journal.walk(anchors, pages=replay.take if projections else None)
+        if verdict.source == "MISSING" or verdict.chain != "OK":
+            return verdict
+        present, drift = await _compared(journal, replay)
+    finally:
+        replay.close()
+    if drift is None:
+        return msgspec.structs.replace(verdict, state="OK" if present else "ABSENT")
+    where = f"table {drift.table}: " if drift.table else ""
+    detail = verdict.detail or f"{drift.projection}: {where}{drift.detail}"
+    reason = verdict.reason or "STATE_DRIFT"
+    return msgspec.structs.replace(verdict, state="DRIFT", reason=reason, detail=detail)
+
+
+async def _compared(journal: AuditedJournal, replay: Replay) -> tuple[bool, Drift | None]:
+    """Bring a replay up to date and compare, on one state of the file."""
+
+    def compare(view: JournalView) -> tuple[bool, Drift | None]:
+        replay.catch_up(view)
+        return replay.present(view.connection), replay.drift(view.connection)
+
+    return await journal.view(compare)
 
 
 async def rebuild(journal: AuditedJournal, projections: Sequence[Projection]) -> int:

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from conductor_state import approval_rows
 from conductor_state.batches import (
     BATCH_MAX,
     Kinds,
@@ -65,6 +66,8 @@ _LOOKS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "bodies": lambda row: bool(unpack_events(row["checksum"], row["events"])),
     "dead_letters": lambda row: crc32(row["body"]) == row["checksum"],
     "claims": lambda row: bool(unpack_positions(row["positions"])),
+    "approvals": approval_rows.is_sound,
+    "tool_results": lambda row: row["output"] is None or crc32(row["output"]) == row["checksum"],
     "pack_keys": lambda row: len(row["keys"]) % 16 == 0,
 }
 

@@ -149,7 +149,7 @@ async def test_expiry_goes_by_the_age_and_survives_a_clock_that_went_back(tmp_pa
         await stores.outbox.put([Outgoing("a", "acme-demo:job_queued", b"{}")])
         clock.jump(-HOUR)
         assert await stores.outbox.expire(epoch_ms(clock.now())) == 0
-        facts = await read_stores(stores.log, stores.outbox, clock)
+        facts = await read_stores(stores.log, stores.outbox, stores.desk.approvals, clock)
         assert facts.outbox.oldest_age_s == 0.0
         clock.jump(HOUR)
         assert await stores.outbox.expire(epoch_ms(clock.now())) == 0

@@ -10,9 +10,10 @@ import pytest
 import delivery_pack
 from delivery_world import SUBJECT, World
 from installed import install
+from mqtt_world import MqttWorld
 
 
-@pytest.fixture(params=["websocket", "inprocess"], ids=["websocket", "memory"])
+@pytest.fixture(params=["websocket", "inprocess", "mqtt"], ids=["websocket", "memory", "mqtt"])
 async def world(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
@@ -25,6 +26,6 @@ async def world(
     monkeypatch.syspath_prepend(str(installed))
     monkeypatch.setattr(delivery_pack, "desk", delivery_pack.Desk())
     (tmp_path / SUBJECT).mkdir()
-    made = World(tmp_path, request.param)
+    made = MqttWorld(tmp_path) if request.param == "mqtt" else World(tmp_path, request.param)
     yield made
     await made.end()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from conductor_adapters.transport import CredentialRefused
+from conductor_sdk.clock import SystemClock
 from conductor_sdk.errors import (
     EventMalformed,
     QueueFull,
@@ -14,7 +15,9 @@ from conductor_sdk.errors import (
     SubjectMismatch,
     UnknownKind,
 )
+from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.records import Outgoing
+from conductor_sidecar.app import open_stores
 from conductor_sidecar.settings import OutboxSettings
 from conductor_state.lock import WorkspaceBusy
 from delivery_pack import ASKED, ATTEMPTS, ONCE, QUEUED, TRIED
@@ -424,9 +427,12 @@ async def test_without_a_sidecar_a_push_says_so(world: World) -> None:
 
 
 async def test_an_event_that_the_conductor_rejects_leaves_the_queue(world: World) -> None:
-    """The conductor takes smaller events than the daemon does."""
+    """One that was queued before the daemon looked at the link's limits itself."""
+    fields = {"kind": QUEUED, "from": SUBJECT, "n": 1, "deep": deep(40)}
+    event = build_kernel_event_v2(fields)
+    async with open_stores(world.workspace, world.settings, clock=SystemClock()) as stores:
+        await stores.outbox.put([Outgoing(event.event_id, event.kind, event.to_json())])
     await world.run()
-    await world.client.sync_port.push_kernel_events([{"kind": QUEUED, "n": 1, "deep": deep(40)}])
     await world.push(2)
     status = await world.settled()
     counts = status["outbound"][QUEUED]

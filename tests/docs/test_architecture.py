@@ -17,7 +17,9 @@ SYMBOL = re.compile(r"`([A-Z]\w+)\.(\w+)`")
 TASK_FILES = [
     *(ROOT / "sidecar/conductor_sidecar").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/http").glob("*.py"),
+    *(ROOT / "sidecar/conductor_sidecar/mcp").glob("*.py"),
     *(ROOT / "handlers/conductor_handlers").glob("*.py"),
+    *(ROOT / "handlers/conductor_handlers/toolhost").glob("*.py"),
 ]
 LAYERS = ("sdk", "protocol", "state", "adapters", "handlers", "conductor", "sidecar")
 CLASSES = [

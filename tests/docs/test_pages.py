@@ -18,12 +18,15 @@ from house import ROOT, sources
 GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings.md")
 EXECUTED = {
     "README.md": "test_readme",
+    "docs/how-to/mcp-clients.md": "../sidecar/mcp/test_mcp_clients_page",
     "docs/how-to/practise-a-bad-day.md": "test_how_to",
     "docs/how-to/run-the-sidecar.md": "test_how_to",
+    "docs/how-to/sidekick.md": "../packs/sidekick/cli/test_how_to",
     "docs/how-to/write-an-adapter.md": "../adapters/test_how_to",
     "docs/reference/control-socket.md": "test_reference_pages",
     "docs/how-to/verify-the-journal.md": "test_verify_the_journal",
     "docs/reference/journal.md": "test_reference_pages",
+    "docs/reference/tools-http.md": "test_tools_http",
     "docs/tutorial/first-pack.md": "test_first_pack",
 }
 """Pages with blocks that are executed, and the test beside this one that does it."""

@@ -67,8 +67,13 @@ def test_the_control_socket_answers_as_its_page_says(alone: Reader) -> None:
 def test_the_control_socket_page_lists_every_request() -> None:
     page = (REFERENCE / "control-socket.md").read_text("utf-8")
     listed = re.findall(r"^\| `(?:GET|POST) (/v1/[\w/-]+)", page, re.MULTILINE)
-    served = re.findall(r'Route\(\s*"(/v1/[^"]+)"', SURFACE.read_text("utf-8"))
-    plain = {re.sub(r"\{[^}]+\}", "EVENT_ID", path) for path in served}
+    sources = (SURFACE, SURFACE.with_name("approvals_routes.py"))
+    served = [
+        path
+        for source in sources
+        for path in re.findall(r'Route\(\s*"(/v1/[^"]+)"', source.read_text("utf-8"))
+    ]
+    plain = {re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].upper(), path) for path in served}
 
     assert plain == set(listed)
 

@@ -131,16 +131,18 @@ def test_a_loaded_pack_tells_what_hello_needs() -> None:
 
 
 def test_one_bad_pack_does_not_stop_the_others() -> None:
-    bad = make("bad", backpressure_policy={}, surfaces_required=["mcp"])
+    bad = make("bad", backpressure_policy={}, surfaces_required=["sidekick-channel"])
     found = registry(bad, make("good"))
     assert [each.slug for each in found.packs] == ["good"]
     assert codes(found) == {"bad": ["BACKPRESSURE_MISSING", "SURFACE_UNAVAILABLE"]}
 
 
 def test_surfaces_and_approvals_come_from_outside() -> None:
-    pack = make("acme", surfaces_required=["mcp"], required_approvals=["acme:destroy"])
+    pack = make("acme", surfaces_required=["sidekick-channel"], required_approvals=["acme:destroy"])
     assert codes(registry(pack)) == {"acme": ["SURFACE_UNAVAILABLE", "APPROVAL_PROVIDER_MISSING"]}
-    assert not registry(pack, surfaces={"mcp"}, approval_providers={"acme:destroy"}).refused
+    assert not registry(
+        pack, surfaces={"sidekick-channel"}, approval_providers={"acme:destroy"}
+    ).refused
 
 
 def test_of_two_packs_with_one_slug_the_first_stays() -> None:

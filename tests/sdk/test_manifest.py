@@ -206,7 +206,7 @@ def test_every_reason_against_a_pack_is_reported_at_once() -> None:
         emitted_event_kinds=["acme-demo:done", "other:done", "acme-demo:BadName"],
         subscribed_event_kinds=["conductor:recovery_requested"],
         backpressure_policy={"acme-demo:done": "queue", "acme-demo:gone": "queue"},
-        surfaces_required=["mcp"],
+        surfaces_required=["sidekick-channel"],
         required_approvals=["acme-demo:destroy"],
     )
     found = validate(loaded, {"conductor:other": handle})
@@ -218,7 +218,7 @@ def test_every_reason_against_a_pack_is_reported_at_once() -> None:
         ("BACKPRESSURE_EXTRA", "acme-demo:gone"),
         ("HANDLER_MISSING", "conductor:recovery_requested"),
         ("HANDLER_EXTRA", "conductor:other"),
-        ("SURFACE_UNAVAILABLE", "mcp"),
+        ("SURFACE_UNAVAILABLE", "sidekick-channel"),
         ("APPROVAL_PROVIDER_MISSING", "acme-demo:destroy"),
     ]
     assert expected == [(problem.code, problem.data["value"]) for problem in found]

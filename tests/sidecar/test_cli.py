@@ -154,7 +154,7 @@ def test_packs_and_tools_need_neither_enrollment_nor_daemon(
     code, out, _ = run(capsys, "tools", "list", "--json", "--workspace", workspace)
 
     assert code == Exit.OK
-    assert {"tools"} == json.loads(out).keys()
+    assert {"tools", "problems"} == json.loads(out).keys()
 
 
 def test_a_pack_can_be_turned_off_in_the_configuration(

@@ -16,7 +16,7 @@ BROKEN = """
 id: acme-jobs
 version: 0.1.0
 emitted_event_kinds: ['other:job_completed', 'acme-jobs:job_started']
-surfaces_required: [mcp]
+surfaces_required: [fax]
 """
 
 
@@ -125,7 +125,7 @@ def test_validate_lists_every_reason_with_its_fix(conductor: Any, project: Path)
         ("BACKPRESSURE_MISSING", "other:job_completed"),
         ("BACKPRESSURE_MISSING", "acme-jobs:job_started"),
         ("HANDLER_EXTRA", "conductor:recovery_requested"),
-        ("SURFACE_UNAVAILABLE", "mcp"),
+        ("SURFACE_UNAVAILABLE", "fax"),
     ]
     assert (answer.code, pack["valid"], all(each["hint"] for each in pack["problems"])) == (
         1, False, True,

@@ -13,7 +13,7 @@ from conductor_sdk.event import KernelEvent
 from conductor_sdk.handler import Handled, Outcome, Reject, Subscription
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
-from conductor_sdk.records import Arrival, Outgoing
+from conductor_sdk.records import Arrival, Buried, Outgoing
 from conductor_sidecar.settings import DispatchSection, DrainSettings, RetentionSettings, Settings
 from conductor_state.errors import StoreCorrupt, StoreFull
 from conductor_state.outbox_caps import Caps, OutboxCaps
@@ -200,6 +200,24 @@ async def test_a_dead_letter_of_the_last_moment_is_journaled_before_the_end(
         asyncio.get_running_loop().call_later(1.0, slow.set)
         await bench.down()
         assert ["DEAD_LETTERED"] == await bench.journaled()
+
+
+@virtual
+async def test_a_dead_letter_whose_process_died_before_the_entry_gets_it_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    bench, _ = make(tmp_path)
+    [position, other] = await stored(bench, 1, 2)
+    await bench.log.claim([position, other])
+    await bench.log.settle([Buried(position, 1, "EVENT_REJECTED", "no")])
+    await bench.log.settle([Buried(other, 1, "EVENT_REJECTED", "no")])
+    await bench.journal.append("DEAD_LETTERED", "sidecar", {"position": position})
+    async with bench.up():
+        await turns()
+        assert ["DEAD_LETTERED", "DEAD_LETTERED"] == await bench.journaled()
+        owed = (await bench.journal.latest(1))[0]
+        assert f'"event_id":"{down_event(2).event_id}"' in owed.payload
+        assert '"found_at_start":true' in owed.payload
 
 
 @virtual

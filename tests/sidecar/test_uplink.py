@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import msgspec
 import pytest
 
 from conductor_protocol.messages import PushResult
-from conductor_sdk.errors import QueueFull
+from conductor_sdk.errors import EventRefused, QueueFull
 from conductor_sdk.event import KernelEvent
 from conductor_sidecar.uplink import EPHEMERAL_CAP, PAGE_EVENTS, Uplink
 from conductor_state.errors import StoreFull
@@ -51,6 +53,25 @@ async def test_queued_events_leave_in_the_order_of_the_pushes() -> None:
     uplink.connected()
     assert [event.event_id for event in events] == await ids(uplink)
     assert ["queued"] * 3 == [receipt.status for receipt in receipts]
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ({"deep": json.loads("[" * 80 + "]" * 80)}, "EVENT_TOO_DEEP"),
+        ({str(n): 0 for n in range(10_001)}, "EVENT_TOO_MANY_KEYS"),
+        ({"text": "x" * 262_144}, "EVENT_TOO_LARGE"),
+    ],
+)
+async def test_an_event_that_no_conductor_would_take_is_refused_before_anything_is_stored(
+    payload: dict[str, object], code: str
+) -> None:
+    uplink, outbox = make()
+    bad = msgspec.structs.replace(up_event(2), payload=payload)
+    with pytest.raises(EventRefused) as caught:
+        await uplink.publish([up_event(1), bad])
+    assert (code, 0) == (caught.value.code, (await outbox.depth()).events)
 
 
 @virtual

@@ -387,6 +387,24 @@ async def test_the_rollback_journal_is_used_and_synced(journal: SqliteJournal) -
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
+async def test_processes_with_other_rollback_modes_share_the_file(
+    written: tuple[Path, Head],
+) -> None:
+    path, anchor = written
+    for mode in ("TRUNCATE", "DELETE", "PERSIST"):
+        other = sqlite3.connect(path, isolation_level=None)
+        assert other.execute(f"PRAGMA journal_mode = {mode}").fetchone() == (mode.lower(),)
+        other.execute("CREATE TABLE IF NOT EXISTS beside (value)")
+        other.execute("INSERT INTO beside VALUES (1)")
+        other.close()
+        journal = SqliteJournal(path)
+        await journal.append("NOTED", "tester", {"mode": mode})
+        await journal.close()
+
+    verdict = await verified(path, anchor)
+    assert (verdict.chain, verdict.completeness, verdict.size) == ("OK", "OK", SIZE + 3)
+
+
 async def test_a_file_that_somebody_put_into_wal_mode_is_taken_out_of_it(
     written: tuple[Path, Head],
 ) -> None:

@@ -6,15 +6,16 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from conductor_sdk.chain.entry import Draft, Entry
+from conductor_sdk.chain.entry import Draft, Entry, Head
 from conductor_sdk.chain.items import Change, differences, payload_of
 from conductor_sdk.clock import ManualClock
 from conductor_state import journal_audit
 from conductor_state.journal import SqliteJournal
 from conductor_state.journal_errors import JournalMissing
-from conductor_state.journal_replay import ReplayFailed, find_drift, rebuild
+from conductor_state.journal_replay import ReplayFailed, audit, find_drift, rebuild
 from conductor_state.journal_transaction import JournalTransaction
 
 ADDED = {"plan_id": "P-1", "item_id": "I-1", "title": "one", "state": "TODO", "version": 1}
@@ -219,9 +220,75 @@ async def written(journal: SqliteJournal, *statements: str) -> None:
     await journal.transaction(work)
 
 
-async def test_without_derived_tables_there_is_no_state_to_judge(told: SqliteJournal) -> None:
-    assert await find_drift(told, []) == (False, None)
-    assert await find_drift(told, [Items()]) == (False, None)
+async def test_without_derived_tables_there_is_no_state_to_judge(journal: SqliteJournal) -> None:
+    await journal.append("NOTED", "tester", {"item_id": "I-1"})
+
+    assert await find_drift(journal, []) == (False, None)
+    assert await find_drift(journal, [Items()]) == (False, None)
+    assert (await audit(journal, [Items()])).state == "ABSENT"
+
+
+async def test_tables_that_the_log_fills_and_the_file_lacks_are_drift(told: SqliteJournal) -> None:
+    await rebuild(told, [Items()])
+    await written(told, "DROP TABLE item")
+
+    verdict = await audit(told, [Items()])
+
+    assert (verdict.chain, verdict.state, verdict.intact) == ("OK", "DRIFT", False)
+    assert verdict.detail == "items: table item: there is no such table"
+    await rebuild(told, [Items()])
+    assert (await audit(told, [Items()])).state == "OK"
+
+
+async def test_a_failed_replay_says_nothing_of_tables_that_were_never_made(
+    told: SqliteJournal,
+) -> None:
+    class Broken(Items):
+        def replay(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+            super().replay(connection, entries)
+            raise KeyError("state")
+
+    assert await find_drift(told, [Broken()]) == (False, None)
+
+
+async def test_a_projection_that_does_not_make_its_tables_has_failed(told: SqliteJournal) -> None:
+    class Lazy(Items):
+        tables = ("item", "other")
+
+    await rebuild(told, [Items()])
+    _, drift = await find_drift(told, [Lazy()])
+
+    assert drift is not None
+    assert "tables that it does not make: ['other']" in drift.detail
+
+
+async def test_walk_and_replay_in_one_pass_say_what_both_say_apart(told: SqliteJournal) -> None:
+    await rebuild(told, [Items()])
+    await told.append_many([Draft("NOTED", "tester", {"at": at}) for at in range(4500)])
+    anchor = Head(*await told.head())
+
+    verdict = await audit(told, [Items()], [anchor])
+
+    assert verdict == msgspec.structs.replace(await told.verify([anchor]), state="OK")
+    await written(told, "UPDATE item SET state = 'BANANA'")
+    drifted = await audit(told, [Items()], [anchor, Head(9999, "0" * 64)])
+    assert (drifted.completeness, drifted.state) == ("TRUNCATED", "DRIFT")
+    assert drifted.reason == "TAIL_MISSING"  # the first thing that is wrong; none hides another
+
+
+async def test_the_state_of_a_broken_log_is_not_judged(told: SqliteJournal) -> None:
+    await rebuild(told, [Items()])
+    await told.close()
+    connection = sqlite3.connect(told.path, isolation_level=None)
+    connection.execute("DROP TRIGGER journal_refuses_update")
+    connection.execute("UPDATE journal SET actor = 'x' WHERE sequence = 2")
+    connection.close()
+    journal = SqliteJournal(told.path)
+
+    verdict = await audit(journal, [Items()])
+    await journal.close()
+
+    assert (verdict.chain, verdict.first_bad, verdict.state) == ("CORRUPTED", 2, "ABSENT")
 
 
 async def test_rebuilt_tables_equal_the_replay(told: SqliteJournal) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def install(
     directory: Path, *, packs: Mapping[str, str] | None = None,
-    adapters: Mapping[str, str] | None = None,
+    adapters: Mapping[str, str] | None = None, commands: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Write a distribution whose entry points are `{name: "module:attribute"}`.
 
@@ -21,7 +21,9 @@ def install(
     info = directory / "delivery_tests-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: delivery-tests\nVersion: 1.0\n")
-    groups = {"conductor.packs": packs, "conductor.adapters": adapters}
+    groups = {
+        "conductor.packs": packs, "conductor.adapters": adapters, "conductor.commands": commands,
+    }  # fmt: skip
     lines: list[str] = []
     for group, points in groups.items():
         lines.append(f"[{group}]")

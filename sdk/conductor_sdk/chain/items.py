@@ -15,13 +15,16 @@ import msgspec
 from conductor_sdk.chain.canonical import PayloadRefused, parse_payload
 from conductor_sdk.chain.entry import Entry
 
-_SUBJECTS = ("item_id", "plan_id", "event_id", "call_id")
+_SUBJECTS = ("item_id", "link_id", "wo_id", "plan_id", "event_id", "request_id", "call_id")
 """The first of these keys that a payload has names the item that it is about."""
 _ATTEMPT = "attempted_"
+_REFUSED = "_REFUSED"
+"""How the types of refusals end that name no attempt."""
 _NOT_FIELDS = frozenset({
     "changes", "from_state", "to_state", "expected_version", "new_version", "current_version",
-    "action", "actor", "change", *_SUBJECTS,
+    "action", "actor", "change", "idempotency_key", "request_hash", *_SUBJECTS,
 })  # fmt: skip
+_SUBJECTS_OF_PLANS = frozenset({"item_id", "link_id"})
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -67,7 +70,7 @@ def fold(entries: Iterable[Entry], items: dict[str, Item] | None = None) -> dict
         if not item_id:
             continue
         item = found.get(item_id) or Item(item_id, {}, 0)
-        if any(key.startswith(_ATTEMPT) for key in payload):
+        if entry.event_type.endswith(_REFUSED) or any(map(_refused, payload)):
             found[item_id] = msgspec.structs.replace(item, conflicts=item.conflicts + 1)
             continue
         fields = {**item.fields, **_changed(payload)}
@@ -91,7 +94,7 @@ def differences(before: dict[str, Item], after: dict[str, Item]) -> list[Change]
 
 def _changed(payload: dict[str, Any]) -> dict[str, Any]:
     fields = {key: value for key, value in payload.items() if key not in _NOT_FIELDS}
-    if "item_id" in payload and isinstance(payload.get("plan_id"), str):
+    if not _SUBJECTS_OF_PLANS.isdisjoint(payload) and isinstance(payload.get("plan_id"), str):
         fields["plan_id"] = payload["plan_id"]
     changes = payload.get("changes")
     if isinstance(changes, dict):
@@ -102,7 +105,14 @@ def _changed(payload: dict[str, Any]) -> dict[str, Any]:
         fields["state"] = payload["to_state"]
     if "new_version" in payload:
         fields["version"] = payload["new_version"]
+    change = payload.get("change")
+    if isinstance(change, dict):  # says what became of a field that the payload names as it was
+        fields.update(cast("dict[str, Any]", change))
     return fields
+
+
+def _refused(key: str) -> bool:
+    return key == "current_version" or key.startswith(_ATTEMPT)
 
 
 def _holds(value: Any, item: str) -> bool:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from conductor_sdk.testing.conformance import check_conformance as check_conformance
     from conductor_sdk.testing.conformance import run_conformance as run_conformance
     from conductor_sdk.testing.harness import PackHarness as PackHarness
+    from conductor_sdk.testing.journal import RecordingJournal as RecordingJournal
     from conductor_sdk.testing.ports import CapturedLog as CapturedLog
-    from conductor_sdk.testing.ports import RecordingJournal as RecordingJournal
     from conductor_sdk.testing.ports import RecordingSyncPort as RecordingSyncPort
     from conductor_sdk.testing.report import ConformanceReport as ConformanceReport
 
@@ -21,7 +21,7 @@ _HOME = {
     "CapturedLog": "ports",
     "ConformanceReport": "report",
     "PackHarness": "harness",
-    "RecordingJournal": "ports",
+    "RecordingJournal": "journal",
     "RecordingSyncPort": "ports",
     "check_conformance": "conformance",
     "run_conformance": "conformance",

@@ -19,8 +19,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from conductor_sdk.clock import Clock, ManualClock
-from conductor_sdk.context import JournalPort, Log, PushReceipt, StoragePort, SyncPort
+from conductor_sdk.clock import ManualClock
+from conductor_sdk.context import PushReceipt
 from conductor_sdk.event import KernelEvent, event_from_fields
 from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.handler import (
@@ -36,46 +36,20 @@ from conductor_sdk.pack import Pack
 from conductor_sdk.pack_errors import HandlerMissing, OutcomeInvalid
 from conductor_sdk.pack_rules import validate
 from conductor_sdk.payload import PayloadMismatch, payload_converter
-from conductor_sdk.replay import PackReplayLog
 from conductor_sdk.storage import SqliteStorage
+from conductor_sdk.testing.context import HarnessContext
+from conductor_sdk.testing.journal import RecordingJournal
 from conductor_sdk.testing.ports import (
     CapturedLog,
     HarnessKeys,
-    RecordingJournal,
     RecordingSyncPort,
     SimulatedCrash,
 )
+from conductor_sdk.testing.tools import HarnessTools, ToolCaller
+from conductor_sdk.tool_output import ToolOutput
 
 DEADLINE_S = 30.0
 """What `ctx.deadline` counts from, in manual time, where a subscription names no deadline."""
-
-
-@dataclass(slots=True)
-class HarnessContext:
-    """The `PackContext` that the harness gives."""
-
-    slug: str
-    subject: str
-    workspace: Path
-    config: Mapping[str, Any]
-    sync_port: SyncPort
-    replay_log: PackReplayLog
-    journal: JournalPort
-    storage: StoragePort
-    clock: Clock
-    log: Log
-    deadline: float | None = None
-
-    async def push(
-        self, kind: str, payload: Mapping[str, Any], *, key: str | None = None
-    ) -> PushReceipt:
-        """Build an event of this pack and push it; `key` makes its id deterministic."""
-        event = build_kernel_event_v2(
-            {"kind": kind, "from": self.subject, "payload": payload},
-            idempotency_key=key,
-            clock=self.clock,
-        )
-        return (await self.sync_port.push_kernel_events([event]))[0]
 
 
 @dataclass(slots=True)
@@ -100,6 +74,7 @@ class PackHarness:
         config: Mapping[str, Any] | None = None,
         workspace: Path | None = None,
         storage_path: Path | None = None,
+        journal_path: Path | None = None,
     ) -> None:
         """Check the pack as the daemon would, then wrap its context once.
 
@@ -110,6 +85,7 @@ class PackHarness:
             config: The pack's section of the configuration.
             workspace: Its root; a temporary directory where none is given.
             storage_path: The file of `ctx.storage`; None keeps it in memory.
+            journal_path: The SQLite file of the tables of `ctx.journal.transaction`; likewise.
 
         Raises:
             PackRefused: The first reason for which the daemon would not load the pack.
@@ -120,16 +96,23 @@ class PackHarness:
         self.clock = clock or ManualClock()
         self.sync_port = RecordingSyncPort(manifest.backpressure_policy, subject, self.clock)
         self.keys = HarnessKeys()
-        self.journal = RecordingJournal()
+        self.journal = RecordingJournal(
+            actor=f"pack:{manifest.slug}", clock=self.clock, path=journal_path
+        )
         self.storage = SqliteStorage(storage_path, clock=self.clock)
         self.log = CapturedLog()
-        self.context = HarnessContext(
-            manifest.slug, subject, workspace or self._temporary(), dict(config or {}),
-            self.sync_port, self.keys, self.journal, self.storage, self.clock, self.log,
-        )  # fmt: skip
-        self.pack_context: Any = pack.context(self.context)
-        """What the handlers are given: the pack's own context type."""
         self._seen = _Seen()
+        self._give_contexts(subject, workspace or self._temporary(), dict(config or {}))
+
+    def _give_contexts(self, subject: str, workspace: Path, config: dict[str, Any]) -> None:
+        self.tools = HarnessTools(self.pack, config)
+        self.context = HarnessContext(
+            self.pack.manifest.slug, subject, workspace, config, self.sync_port, self.keys,
+            self.journal, self.storage, self.tools, self.clock, self.log,
+        )  # fmt: skip
+        self.pack_context: Any = self.pack.context(self.context)
+        """What the handlers are given: the pack's own context type."""
+        self.tools.attach(self.context, self.pack_context)
 
     @property
     def attempts(self) -> Mapping[str, int]:
@@ -226,9 +209,28 @@ class PackHarness:
         finally:
             self.keys.fail_at_put = None
 
+    async def call_tool(
+        self,
+        name: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002  the wire's word
+        *,
+        key: str | None = None,
+        caller: ToolCaller | None = None,
+    ) -> ToolOutput:
+        """Call one of the pack's tools as the tool host would: scopes, schemas, answer checked.
+
+        Args:
+            name: The tool.
+            input: A JSON object.
+            key: The same key, tool and input give the first answer again.
+            caller: Who calls, in what connection, and whether it holds the approvals.
+        """
+        return await self.tools.run(name, dict(input or {}), key=key, caller=caller)
+
     async def close(self) -> None:
-        """Give the storage back."""
+        """Give storage and journal back."""
         await self.storage.close()
+        await self.journal.close()
 
     def _subscription(self, kind: str) -> Subscription:
         handler = self.pack.handlers.get(kind)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from conductor_sdk.chain.canonical import canonical_json
 from conductor_sdk.clock import Clock
 from conductor_sdk.context import PushReceipt
 from conductor_sdk.errors import EventMalformed, SubjectMismatch, UnknownKind
@@ -141,30 +140,6 @@ class HarnessKeys:
         """Make what is pending durable."""
         self.durable |= self.pending
         self.pending.clear()
-
-
-class JournalEntry(msgspec.Struct, frozen=True):
-    """One appended entry."""
-
-    event_type: str
-    payload: Mapping[str, Any]
-
-
-class RecordingJournal:
-    """A `JournalPort` that keeps its entries in a list."""
-
-    def __init__(self) -> None:
-        self.entries: list[JournalEntry] = []
-
-    async def append(self, event_type: str, payload: Mapping[str, Any]) -> int:
-        """Append one entry; returns its sequence number, from 1.
-
-        Raises:
-            PayloadRefused: The payload holds a float, or something that is not JSON.
-        """
-        canonical_json(payload)
-        self.entries.append(JournalEntry(event_type, dict(payload)))
-        return len(self.entries)
 
 
 class LogEntry(msgspec.Struct, frozen=True):

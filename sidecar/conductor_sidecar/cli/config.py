@@ -6,6 +6,7 @@ Promise: what is printed is what the daemon would run with. Refusal: it changes 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -16,6 +17,8 @@ from conductor_sidecar.cli.options import (
     set_option,
     workspace_option,
 )
+
+LIST_MAX = 24
 
 
 @click.group()
@@ -71,6 +74,10 @@ def show(
 
 
 def _text(value: object) -> str:
+    """Return a value as one cell; a long list by its length, --json has it whole."""
     import msgspec
 
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, list) and len(text) > LIST_MAX:
+        return f"{len(cast('list[object]', value))} entries"
+    return text

@@ -106,22 +106,11 @@ def tail(workspace: Path, limit: int, *, follow: bool, as_json: bool) -> None:
 
 
 async def _verify(workspace: Path, anchors: Sequence[Head]) -> Verdict:
-    import msgspec
-
     from conductor_sidecar.cli.log_stores import opened_journal, projections
-    from conductor_state.journal_replay import find_drift
+    from conductor_state.journal_replay import audit
 
     async with opened_journal(workspace) as journal:
-        verdict = await journal.verify(anchors)
-        if verdict.source == "MISSING" or verdict.chain != "OK":
-            return verdict  # a replay of what is not the log would prove nothing
-        present, drift = await find_drift(journal, projections())
-    if drift is None:
-        return msgspec.structs.replace(verdict, state="OK" if present else "ABSENT")
-    where = f"table {drift.table}: " if drift.table else ""
-    detail = verdict.detail or f"{drift.projection}: {where}{drift.detail}"
-    reason = verdict.reason or "STATE_DRIFT"
-    return msgspec.structs.replace(verdict, state="DRIFT", reason=reason, detail=detail)
+        return await audit(journal, projections(), anchors)
 
 
 async def _tail(workspace: Path, limit: int, *, follow: bool, as_json: bool) -> None:

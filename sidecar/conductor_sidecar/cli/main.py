@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from conductor_sdk.errors import ConductorError, Exit
+
+if TYPE_CHECKING:
+    from conductor_sidecar.cli.found_commands import FoundCommand
 
 VERSION = "0.1.0"
 """Kept equal to the distribution's by a test: asking the metadata costs 30 ms."""
@@ -30,11 +33,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "push": ("push", "push", "Push one event through the running sidecar."),
     "inbox": ("inbox", "inbox", "Read what the loopback conductor received."),
     "packs": ("pack", "packs", "Show which packs are loaded, and why others are not."),
-    "tools": ("tools", "tools", "List the tools that packs bring."),
+    "tools": ("tools", "tools", "List, describe and call the tools that packs bring."),
+    "approvals": ("approvals", "approvals", "List, show, grant or deny leave for calls."),
+    "mcp": ("mcp", "mcp", "Serve the tools to an MCP client on standard input."),
     "pack": ("pack", "pack", "Make, validate and test packs."),
     "log": ("log", "log", "Read and verify the journal."),
     "config": ("config", "config", "Show settings and where each comes from."),
     "doctor": ("doctor", "doctor", "Check this workspace and machine."),
+    "systemd": ("systemd", "systemd", "Print, install or remove systemd units."),
     "dev": ("dev", "dev", "Run an embedded conductor for development."),
     "completion": ("completion", "completion", "Print the shell completion script."),
 }
@@ -53,8 +59,11 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Return the names in the order of the table, which is the order of a first visit."""
-        return list(COMMANDS)
+        """Return the names in the order of the table, which is the order of a first visit.
+
+        Commands of packs follow.
+        """
+        return [*COMMANDS, *_pack_commands()]
 
     def get_command(
         self,
@@ -64,7 +73,8 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
         if entry is None:
-            return None
+            found = _pack_commands().get(cmd_name)
+            return None if found is None else found.load()
         module, attribute, _ = entry
         command: click.Command = getattr(
             import_module(f"conductor_sidecar.cli.{module}"), attribute
@@ -90,6 +100,17 @@ class LazyGroup(click.Group):
         """List the commands from the table, so that help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        if found := _pack_commands():
+            with formatter.section("Commands of packs"):
+                formatter.write_dl([(name, item.summary()) for name, item in found.items()])
+
+
+def _pack_commands() -> dict[str, FoundCommand]:
+    """Return what installed packs add, without what has one of our names."""
+    from conductor_sidecar.cli.found_commands import find_commands
+
+    taken = {*COMMANDS, *ALIASES}
+    return {name: item for name, item in find_commands().items() if name not in taken}
 
 
 @click.group(
@@ -106,6 +127,9 @@ def cli(ctx: click.Context) -> None:
     Start with `conductor demo`. A workspace is a directory; commands take the current one, or the
     one named by --workspace or CONDUCTOR_WORKSPACE.
     """
+    from conductor_sidecar.cli.pack_commands import Host
+
+    ctx.obj = Host()
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 

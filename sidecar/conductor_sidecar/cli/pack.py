@@ -17,6 +17,7 @@ from conductor_sidecar.cli.options import config_option, json_option, workspace_
 
 if TYPE_CHECKING:
     from conductor_handlers.registry import LoadedPack, RefusedPack, Registry
+    from conductor_sidecar.settings import Settings
 
 
 @click.group()
@@ -42,22 +43,30 @@ def new(name: str, directory: Path | None) -> None:
 
 @pack.command("validate")
 @click.argument("id_or_dir")
+@workspace_option
+@config_option
 @json_option
 @click.pass_context
-def validate(ctx: click.Context, id_or_dir: str, *, as_json: bool) -> None:
-    """Check whether a pack would be loaded; lists every reason against it.
+def validate(
+    ctx: click.Context, id_or_dir: str, workspace: Path, config_file: Path | None, *, as_json: bool
+) -> None:
+    """Check whether a pack would be loaded, and its files; lists every reason against it.
 
-    ID_OR_DIR is a project directory, installed or not, or the id of an installed pack. Exits 1
-    if it would be refused.
+    ID_OR_DIR is a project directory, installed or not, or the id of an installed pack. The hash of
+    its files is compared with packs.pins of the workspace. Exits 1 if it would be refused or a
+    check fails, 4 if only the hash is not the pinned one.
     """
-    from conductor_sidecar.cli.pack_report import show_validation, validation_json
+    from conductor_sidecar.cli.pack_checks import exit_code, validated
+    from conductor_sidecar.cli.pack_report import checks_json, show_checks
 
-    loaded, refused = _find(id_or_dir)
+    settings = _settings(workspace, config_file)
+    packs = validated(*_find(id_or_dir, settings), settings, directory=_directory(id_or_dir))
     if as_json:
-        _print_json({"packs": validation_json(loaded, refused)})
+        _print_json({"packs": [checks_json(each) for each in packs]})
     else:
-        show_validation(loaded, refused)
-    ctx.exit(int(Exit.FAILURE if refused else Exit.OK))
+        for each in packs:
+            show_checks(each)
+    ctx.exit(int(exit_code(packs)))
 
 
 @pack.command("test")
@@ -77,8 +86,9 @@ def test(ctx: click.Context, id_or_dir: str, *, as_json: bool) -> None:
         show_validation,
         validation_json,
     )
+    from conductor_sidecar.settings import Settings
 
-    loaded, refused = _find(id_or_dir)
+    loaded, refused = _find(id_or_dir, Settings())
     samples = read_samples(Path(id_or_dir) / "conformance.json")
     reports = [run_conformance(found.pack, samples=samples) for found in loaded]
     if as_json:
@@ -108,11 +118,20 @@ def packs(workspace: Path, config_file: Path | None, *, as_json: bool) -> None:
 
 
 def _configured(workspace: Path, config_file: Path | None) -> Registry:
-    from conductor_sidecar.config import load_configuration
     from conductor_sidecar.pack_selection import selected_packs
 
-    configuration = load_configuration(workspace, file=config_file, environ=os.environ)
-    return selected_packs(configuration.settings)
+    return selected_packs(_settings(workspace, config_file))
+
+
+def _settings(workspace: Path, config_file: Path | None) -> Settings:
+    from conductor_sidecar.config import load_configuration
+
+    return load_configuration(workspace, file=config_file, environ=os.environ).settings
+
+
+def _directory(id_or_dir: str) -> Path | None:
+    path = Path(id_or_dir)
+    return path if path.is_dir() else None
 
 
 def _as_it_runs(registry: Registry, workspace: Path) -> Registry:
@@ -134,24 +153,24 @@ def _as_it_runs(registry: Registry, workspace: Path) -> Registry:
     })  # fmt: skip
 
 
-def _find(id_or_dir: str) -> tuple[list[LoadedPack], list[RefusedPack]]:
+def _find(id_or_dir: str, settings: Settings) -> tuple[list[LoadedPack], list[RefusedPack]]:
     """Return what stands in the directory, or the installed pack of that id.
 
     Raises:
         PackNotFound: There is neither.
     """
-    from conductor_handlers.registry import load_registry
     from conductor_sdk.pack_errors import PackNotFound
+    from conductor_sidecar.pack_selection import packs_of
 
     path = Path(id_or_dir)
     if path.is_dir():
-        registry = load_registry(directories=[path], installed=False)
+        registry = packs_of(path, settings)
         for refused in registry.refused:
             for problem in refused.problems:
                 if isinstance(problem, PackNotFound):
                     raise problem
         return list(registry.packs), list(registry.refused)
-    registry = load_registry()
+    registry = packs_of(None, settings)
     wanted = id_or_dir.replace("_", "-")
     loaded = [found for found in registry.packs if found.slug == wanted]
     against = [found for found in registry.refused if found.name.replace("_", "-") == wanted]

@@ -14,10 +14,12 @@ from typing import Any, cast
 import click
 import msgspec
 
+from conductor_handlers.pack_lint.verdict import Check
 from conductor_handlers.registry import LoadedPack, RefusedPack, Registry
 from conductor_sdk.pack_errors import ManifestInvalid, PackRefused
 from conductor_sdk.testing.report import CheckResult, ConformanceReport, about
 from conductor_sidecar.cli.output import WIDTH, clean
+from conductor_sidecar.cli.pack_checks import Validated
 
 Samples = dict[str, list[dict[str, Any]]]
 
@@ -46,6 +48,21 @@ def validation_json(
     ]
 
 
+def checks_json(pack: Validated) -> dict[str, Any]:
+    """Return what was found of one pack."""
+    found, verdict = pack.found, pack.verdict
+    shown = _refused_json(found) if isinstance(found, RefusedPack) else _loaded_json(found)
+    return {
+        **shown,
+        "valid": pack.valid,
+        "problems": shown.get("problems", []),
+        "checks": [msgspec.to_builtins(check) for check in verdict.checks] if verdict else [],
+        "root": verdict.root if verdict else None,
+        "integrity": verdict.integrity if verdict else None,
+        "pin": verdict.pin if verdict else None,
+    }
+
+
 def conformance_json(report: ConformanceReport) -> dict[str, Any]:
     """Return a report as an object."""
     return {
@@ -72,6 +89,23 @@ def show_validation(loaded: Sequence[LoadedPack], refused: Sequence[RefusedPack]
         click.echo("valid")
     for against in refused:
         _show_refused(against)
+
+
+def show_checks(pack: Validated) -> None:
+    """Print one pack: whether it loads, every check, its hash, and the verdict."""
+    if isinstance(pack.found, RefusedPack):
+        _show_refused(pack.found)
+    else:
+        _show_loaded(pack.found)
+    if pack.verdict is None:
+        _wrapped("its files were not found; nothing of them was checked", 2)
+        return
+    for check in pack.verdict.checks:
+        _show_check(check)
+    if pack.verdict.integrity:
+        pinned = "pinned" if pack.verdict.pin else "not pinned"
+        click.echo(f"{pack.verdict.integrity}\n  {pinned}")
+    click.echo("valid" if pack.valid else "not valid")
 
 
 def show_conformance(report: ConformanceReport) -> None:
@@ -123,6 +157,15 @@ def _lines(problem: PackRefused) -> list[tuple[str, str]]:
     if len(each) < 2:  # noqa: PLR2004  # one is in the message already
         return [(problem.message, problem.hint)]
     return [(f"{one['pointer']}: {one['message']}", f"edit {one['pointer']}") for one in each]
+
+
+def _show_check(check: Check) -> None:
+    mark = "FAIL" if check.status == "fail" else check.status
+    click.echo(f"{mark} {check.title}" + (f": {check.reason}" if check.reason else ""))
+    for finding in check.findings:
+        _wrapped(f"{finding.rule}  {finding.where}", 5)
+        _wrapped(finding.message, 7)
+        _wrapped(f"fix: {finding.hint}", 7)
 
 
 def _show_result(result: CheckResult) -> None:

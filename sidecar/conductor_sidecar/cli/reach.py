@@ -8,7 +8,8 @@ never starts a daemon.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,17 +25,24 @@ from conductor_sidecar.errors import (
     NeverRun,
     RequestInvalid,
 )
+from conductor_state.errors import ApprovalDecided, ApprovalNotFound
 
 if TYPE_CHECKING:
     from conductor_sidecar.desk import StoreDesk
+    from conductor_sidecar.settings import Settings
+    from conductor_sidecar.stores import Stores
 
 T = TypeVar("T")
 LOCK_WAIT_S = 10.0
 ASK_AGAIN_S = 0.25
 ASK_TIMEOUT_S = 30.0
 _OURS: dict[str, type[ConductorError]] = {
-    error.code: error for error in (DeadLetterNotFound, EventNotFound, LoopbackOnly, RequestInvalid)
-}
+    error.code: error
+    for error in (
+        ApprovalDecided, ApprovalNotFound, DeadLetterNotFound, EventNotFound, LoopbackOnly,
+        RequestInvalid,
+    )
+}  # fmt: skip
 
 
 class Reach:
@@ -70,6 +78,24 @@ class Reach:
             WorkspaceBusy: Another command holds the stores for longer than 10 s.
             NeverRun: There are no stores yet.
         """
+
+        def opened(lock_wait_s: float) -> T:
+            if not self.workspace.sidecar_db.exists():
+                raise NeverRun(str(self.workspace.root))
+            return asyncio.run(self._on_stores(offline, lock_wait_s))
+
+        return self.one_of(online, opened)
+
+    def one_of(self, online: Callable[[], T], offline: Callable[[float], T]) -> T:
+        """Ask the daemon; without one, do the same with the workspace's lock.
+
+        Args:
+            online: Raises SidecarUnreachable where no daemon runs.
+            offline: Takes the lock, waiting at most for the seconds that it is given.
+
+        Raises:
+            WorkspaceBusy: Another command holds the lock for longer than 10 s.
+        """
         import time
 
         end = time.monotonic() + LOCK_WAIT_S
@@ -80,25 +106,37 @@ class Reach:
                 left_s = end - time.monotonic()
             # A daemon that is starting has the lock before it answers: ask it again and again.
             try:
-                return asyncio.run(self._on_stores(offline, min(ASK_AGAIN_S, max(0.0, left_s))))
+                return offline(min(ASK_AGAIN_S, max(0.0, left_s)))
             except ConductorError as error:
                 if error.code != "WORKSPACE_BUSY" or left_s <= 0:
                     raise
 
     async def _on_stores(self, work: Callable[[StoreDesk], Awaitable[T]], lock_wait_s: float) -> T:
-        from conductor_sdk.clock import SystemClock
-        from conductor_sidecar.app import open_stores, workspace_lock
         from conductor_sidecar.settings import Settings
 
-        if not self.workspace.sidecar_db.exists():
-            raise NeverRun(str(self.workspace.root))
-        lock = workspace_lock(self.workspace, "conductor (a command)")
-        await lock.acquire(lock_wait_s)
-        try:
-            async with open_stores(self.workspace, Settings(), clock=SystemClock()) as stores:
-                return await work(stores.desk)
-        finally:
-            lock.release()
+        async with opened_stores(self.workspace, Settings(), lock_wait_s) as stores:
+            return await work(stores.desk)
+
+
+@contextlib.asynccontextmanager
+async def opened_stores(
+    workspace: Workspace, settings: Settings, lock_wait_s: float
+) -> AsyncGenerator[Stores]:
+    """Open a workspace's stores under its lock.
+
+    Raises:
+        WorkspaceBusy: Another process holds the lock for longer.
+    """
+    from conductor_sdk.clock import SystemClock
+    from conductor_sidecar.app import open_stores, workspace_lock
+
+    lock = workspace_lock(workspace, "conductor (a command)")
+    await lock.acquire(lock_wait_s)
+    try:
+        async with open_stores(workspace, settings, clock=SystemClock()) as stores:
+            yield stores
+    finally:
+        lock.release()
 
 
 def _restored(error: SidecarAnswered) -> ConductorError:

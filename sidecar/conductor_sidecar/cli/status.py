@@ -65,8 +65,8 @@ def _read(reach: Any) -> dict[str, Any]:
         report = StatusReport(
             workspace=reach.workspace.shown, running=False, version=__version__,
             cursor=facts.cursor, backlog=facts.backlog, outbox=facts.outbox,
-            dead_letters=facts.dead_letters, inbound=facts.inbound, outbound=facts.outbound,
-            balanced=facts.balanced,
+            dead_letters=facts.dead_letters, approvals_pending=facts.approvals_pending,
+            inbound=facts.inbound, outbound=facts.outbound, balanced=facts.balanced,
         )  # fmt: skip
         built: dict[str, Any] = msgspec.to_builtins(report)
         return built
@@ -90,6 +90,7 @@ def show(report: dict[str, Any]) -> None:
     oldest = age(outbox["oldest_age_s"])
     _fact("outbox", f"{outbox['events']} events, {size(outbox['bytes'])}, oldest {oldest}")
     _fact("dead letters", str(report["dead_letters"]))
+    _fact("approvals", f"{report['approvals_pending']} wait for a decision")
     _show_counts("inbound", report["inbound"])
     _show_counts("outbound", report["outbound"])
     word = "holds" if report["balanced"] else "IS BROKEN: run conductor doctor"
@@ -108,6 +109,8 @@ def _show_link(report: dict[str, Any]) -> None:
         _fact("link", f"{link['state']} ({link['adapter']}){retry}")
         if link["reason"]:
             _fact("", link["reason"])
+    if report.get("http"):
+        _fact("tools", report["http"])
 
 
 def _show_counts(direction: str, counts: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""The HTTP surface on the control socket."""
+"""The HTTP surface: on the control socket, and over TCP where that is configured."""

@@ -1,7 +1,8 @@
-"""Serving the HTTP surface on sockets that somebody else has bound.
+"""Serving an application on sockets that somebody else has bound.
 
 Promise: a socket's mode stays as it was bound (the server's own binding would open it to
-everybody); stopping waits for running requests, but not for live tails. Refusal: no TCP here.
+everybody); stopping waits for running requests, but not for live tails; an error that nobody
+thought of is answered without its text. Refusal: no address is chosen here.
 """
 
 from __future__ import annotations
@@ -12,9 +13,46 @@ import socket
 from collections.abc import Generator
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from conductor_sidecar.logs import get_logger
 
 STOP_S = 2.0
+
+
+class LastResort:
+    """Answers what nobody thought of; without it the server would print a traceback."""
+
+    def __init__(self, app: ASGIApp, body: bytes) -> None:
+        """Stand before an application.
+
+        Args:
+            app: What may fail.
+            body: JSON; the answer to a failure. The text of an unexpected error may hold anything.
+        """
+        self._app = app
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
+        except Exception as error:  # noqa: BLE001  the last place before the server's own
+            get_logger(part="http").error("request_failed", error=type(error).__name__)
+            if not begun:
+                answer = Response(self._body, 500, media_type="application/json")
+                await answer(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
@@ -38,9 +76,16 @@ class _Server(uvicorn.Server):
 class SocketServer:
     """One HTTP server as a task of the daemon."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol] | None = None) -> None:
+        """Prepare; nothing is served yet.
+
+        Args:
+            app: The ASGI application; lifespan messages are not sent to it.
+            protocol: What makes a connection; the library's own for callers that are trusted.
+        """
         self._server = _Server(uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none",
+            http=protocol or "h11", proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=1, timeout_keep_alive=30,
             h11_max_incomplete_event_size=65536,
         ))  # fmt: skip

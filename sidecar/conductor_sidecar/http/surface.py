@@ -6,32 +6,36 @@ over the limit is 413 before it is read whole. Refusal: no decision about delive
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
 
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sidecar.control import Control, Selection
 from conductor_sidecar.dead_letter_json import letter_json
 from conductor_sidecar.errors import RequestInvalid
-from conductor_sidecar.logs import get_logger
+from conductor_sidecar.http.server import LastResort
+from conductor_sidecar.http.tools import BODY_MAX, ToolSurface, http_refused
+from conductor_sidecar.tools import local_caller
 
 NUMBER_DIGITS = 15
-BODY_MAX = 4 * 1024 * 1024
+ENVELOPED = ("/tools", "/openapi.json")
+"""Beginnings of paths whose errors have the envelope of tools."""
 STATUS = {
     Exit.NOT_FOUND: 404, Exit.USAGE: 400, Exit.BUSY: 503, Exit.UNAVAILABLE: 503,
     Exit.TOKEN_REFUSED: 401,
 }  # fmt: skip
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+INTERNAL = _encode({"error": ConductorError().as_json()})
+"""What is answered when nobody thought of an error."""
 
 
 class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,42 +58,22 @@ class BodyTooLarge(RequestInvalid):
     code = "REQUEST_TOO_LARGE"
 
 
-class LastResort:
-    """Answers what nobody thought of; without it the server would print a traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except ClientDisconnect:
-            return  # nobody is there to be answered
-        except Exception as error:  # noqa: BLE001  the last place before the server's own
-            get_logger(part="http").error("request_failed", error=type(error).__name__)
-            if not begun:
-                # The text of an unexpected error may hold anything; its type is enough.
-                answer = _error(ConductorError(type(error).__name__), 500)
-                await answer(scope, receive, send)
-
-
 class Surface:
     """The requests, one method each."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, more: Sequence[BaseRoute] = ()) -> None:
+        """Serve a daemon.
+
+        Args:
+            control: What answers.
+            more: Further routes, as `Mount("/mcp", …)`.
+        """
         self._control = control
+        self._more = more
 
     def app(self) -> Starlette:
         """Build the ASGI application."""
-        routes = [
+        routes: list[BaseRoute] = [
             Route("/v1/status", self.status, methods=["GET"]),
             Route("/v1/push", self.push, methods=["POST"]),
             Route("/v1/events", self.events, methods=["GET"]),
@@ -100,10 +84,14 @@ class Surface:
             Route("/v1/dead-letters/{event_id:path}", self.letter, methods=["GET"]),
             Route("/v1/loopback/send", self.send, methods=["POST"]),
         ]
+        caller = local_caller()
+        # The same user may call every tool; what a call may touch, the host decides.
+        routes += ToolSurface(self._control.tools, lambda _: caller).routes()
         handlers = {ConductorError: _refused, HTTPException: _http_error}
         app = Starlette(
-            routes=routes, exception_handlers=handlers, middleware=[Middleware(LastResort)]
-        )
+            routes=[*routes, *self._more], exception_handlers=handlers,
+            middleware=[Middleware(LastResort, INTERNAL)],
+        )  # fmt: skip
         app.router.redirect_slashes = False
         return app
 
@@ -194,7 +182,9 @@ async def _refused(_: Request, error: Exception) -> Response:
     return _error(error, STATUS.get(error.exit_code, 500))
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(ENVELOPED):
+        return await http_refused(request, error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "REQUEST_INVALID")
     message = "No such request."

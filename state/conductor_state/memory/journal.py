@@ -6,13 +6,29 @@ no lock; it passes the same contract suite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from conductor_sdk.chain.entry import Draft, Entry, Head, extend, genesis, prepare
+from conductor_sdk.chain.entry import Draft, Entry, Head, Prepared, extend, genesis, prepare
 from conductor_sdk.chain.verify import Verdict, verify
 from conductor_sdk.clock import Clock, SystemClock, wire_time
 from conductor_state.errors import StoreClosed
+
+T = TypeVar("T")
+
+
+class MemoryCommit:
+    """Statements and entries of one transaction of a `MemoryJournal`."""
+
+    def __init__(self, connection: sqlite3.Connection, extend_by: Callable[[Draft], Entry]) -> None:
+        self.connection = connection
+        """For tables that stand beside the journal."""
+        self._extend_by = extend_by
+
+    def append(self, draft: Draft) -> Entry:
+        """Append one entry; it holds once the transaction is through."""
+        return self._extend_by(draft)
 
 
 class MemoryJournal:
@@ -23,6 +39,7 @@ class MemoryJournal:
         self._log_id = log_id
         self._entries: list[Entry] = []
         self._closed = False
+        self._beside: sqlite3.Connection | None = None
 
     async def create(self) -> None:
         """Do nothing: an in-memory log exists from the start."""
@@ -45,9 +62,7 @@ class MemoryJournal:
         """Append entries in order, next to each other; all or none."""
         self._refuse_closed()
         prepared = [prepare(draft) for draft in drafts]
-        entries = extend(self._log_id, self._head(), prepared, wire_time(self._clock.now()))
-        self._entries += entries
-        return [entry.sequence for entry in entries]
+        return [entry.sequence for entry in self._extend(prepared)]
 
     async def head(self) -> tuple[int, str]:
         """Return (number of entries, hash of the last; the genesis hash when empty)."""
@@ -76,9 +91,34 @@ class MemoryJournal:
         self._refuse_closed()
         return verify(self._entries, self._log_id, anchors=anchors, recorded=self._head())
 
+    async def transaction(self, work: Callable[[MemoryCommit], T]) -> T:
+        """Run statements, on tables in memory, and appends; an exception undoes all of it."""
+        self._refuse_closed()
+        if self._beside is None:
+            self._beside = sqlite3.connect(":memory:", isolation_level=None)
+        size = len(self._entries)
+        self._beside.execute("BEGIN")
+        try:
+            result = work(
+                MemoryCommit(self._beside, lambda draft: self._extend([prepare(draft)])[0])
+            )
+            self._beside.execute("COMMIT")
+        except BaseException:
+            del self._entries[size:]
+            self._beside.execute("ROLLBACK")
+            raise
+        return result
+
     async def close(self) -> None:
         """Refuse everything from now on. Idempotent."""
         self._closed = True
+        if self._beside is not None:
+            self._beside.close()
+
+    def _extend(self, prepared: Sequence[Prepared]) -> list[Entry]:
+        entries = extend(self._log_id, self._head(), prepared, wire_time(self._clock.now()))
+        self._entries += entries
+        return entries
 
     def _head(self) -> Head:
         if not self._entries:

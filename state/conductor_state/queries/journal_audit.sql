@@ -37,3 +37,12 @@ SELECT actor, count(*) FROM journal WHERE session_id = ? GROUP BY actor ORDER BY
 -- name: task_counts
 -- How often each task occurs in a session.
 SELECT task_id, count(*) FROM journal WHERE session_id = ? AND task_id <> '' GROUP BY 1 ORDER BY 1;
+
+-- name: of_calls
+-- Beginnings and ends of tool calls after a sequence, in order.
+SELECT chain_version, sequence, time, event_type, actor, session_id, task_id, payload, previous,
+  hash
+FROM journal
+WHERE sequence > ? AND event_type IN (
+  'TOOL_CALL_STARTED', 'TOOL_CALL_FINISHED', 'TOOL_CALL_INTERRUPTED'
+) ORDER BY sequence LIMIT ?;

@@ -8,13 +8,29 @@ Refusal: nothing here looks into an implementation. The checks need pytest only 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from conductor_sdk.chain.canonical import PayloadRefused
 from conductor_sdk.chain.entry import Draft, Entry, EntryRefused, Head, link_hash
 from conductor_sdk.chain.verify import Verdict
 from conductor_state.errors import StoreClosed
+
+T = TypeVar("T")
+
+
+class CommitUnderTest(Protocol):
+    """One transaction of a journal."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For tables beside the journal."""
+        ...
+
+    def append(self, draft: Draft) -> Entry:
+        """Append one entry."""
+        ...
 
 
 class JournalUnderTest(Protocol):
@@ -58,6 +74,10 @@ class JournalUnderTest(Protocol):
 
     async def verify(self, anchors: Sequence[Head] = ()) -> Verdict:
         """Walk the log."""
+        ...
+
+    async def transaction(self, work: Callable[[CommitUnderTest], T]) -> T:
+        """Run statements and appends in one commit."""
         ...
 
     async def close(self) -> None:
@@ -182,3 +202,41 @@ class JournalContract:
             refused = error.code
 
         assert refused == "STORE_CLOSED"
+
+    async def test_a_transaction_keeps_statements_and_entries_together(
+        self, journal: JournalUnderTest
+    ) -> None:
+        """What it appended stands next to each other, and its receipt is the entry."""
+
+        def work(commit: CommitUnderTest) -> list[Entry]:
+            commit.connection.execute("CREATE TABLE plan_items (value)")
+            commit.connection.execute("INSERT INTO plan_items VALUES (1)")
+            return [commit.append(Draft("NOTED", "a", {"at": at}, "s", "t")) for at in (1, 2)]
+
+        entries = await journal.transaction(work)
+        assert await journal.tail() == entries
+        assert await journal.head() == (2, entries[-1].hash)
+
+    async def test_a_transaction_that_fails_leaves_nothing(self, journal: JournalUnderTest) -> None:
+        """Neither tables nor entries; what comes next follows the entries before."""
+
+        def fail(commit: CommitUnderTest) -> None:
+            commit.connection.execute("CREATE TABLE plan_items (value)")
+            commit.append(Draft("NOTED", "a", {}))
+            raise LookupError
+
+        def look(commit: CommitUnderTest) -> list[object]:
+            return commit.connection.execute(
+                "SELECT name FROM sqlite_master WHERE name = 'plan_items'"
+            ).fetchall()
+
+        await journal.append("BEFORE", "a", {})
+        failed = False
+        try:
+            await journal.transaction(fail)
+        except LookupError:
+            failed = True
+        assert failed
+        assert await journal.transaction(look) == []
+        assert await journal.append("AFTER", "a", {}) == 2  # noqa: PLR2004
+        assert (await journal.verify()).chain == "OK"

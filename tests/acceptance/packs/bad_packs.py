@@ -30,8 +30,8 @@ mismatch = made(
 )
 unpressed = made("unpressed", emitted_event_kinds=("unpressed:thing",))
 deaf = made("deaf", subscribed_event_kinds=(RECOVERY,))
-surface = made("surface", surfaces_required=("mcp",))
-approval = made("approval", required_approvals=("sidekick:send",))
+surface = made("surface", surfaces_required=("fax",))
+approval = made("approval", required_approvals=("nobody:send",))
 reserved = made("conductor")
 double = made("acme-demo")
 shape = Pack(manifest={"id": "shape"})  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""What `conductor pack validate` checks beyond loading: files, imports, entries, scopes, hash."""

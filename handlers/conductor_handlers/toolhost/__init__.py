@@ -1,0 +1,1 @@
+"""The tool host: the only way to a pack's tools."""

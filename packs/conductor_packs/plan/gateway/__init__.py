@@ -1,0 +1,1 @@
+"""Work orders: taken in, normalised, routed, and handed out to whoever works for a target."""

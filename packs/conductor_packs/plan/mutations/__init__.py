@@ -1,0 +1,1 @@
+"""What each request does to a plan, or why it is refused."""

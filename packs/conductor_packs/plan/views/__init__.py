@@ -1,0 +1,1 @@
+"""Plans as people see them: on a terminal, and as pictures that need nothing else."""

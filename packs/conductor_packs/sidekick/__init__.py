@@ -1,0 +1,1 @@
+"""Sidekick: tasks, memory, channels and routines of one workspace, as governed tools."""

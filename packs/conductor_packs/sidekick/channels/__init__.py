@@ -1,0 +1,1 @@
+"""Channel transports: how a message leaves the workspace, and how one comes in."""

@@ -1,0 +1,53 @@
+"""The built-in provider `terminal`: what is sent is shown to whoever watches the daemon.
+
+Promise: a message cannot drive the terminal; control characters are replaced. Refusal: nothing
+ever comes in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from typing import TextIO
+
+from conductor_packs.sidekick.channels.port import (
+    ReceiveReply,
+    ReceiveRequest,
+    SendReply,
+    SendRequest,
+)
+
+PROVIDER = "terminal"
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+class TerminalTransport:
+    """Writes to a stream; standard error, where the daemon also logs, by default."""
+
+    deduplicates = False
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    async def send(self, request: SendRequest) -> SendReply:
+        """Show the message."""
+        text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", f"[{request.channel}] {request.content}")
+        shown = text.replace("\n", "\n    ")
+        try:
+            await asyncio.to_thread(self._write, shown)
+        except (OSError, ValueError) as error:
+            return SendReply(False, error=f"{type(error).__name__}", failure_class="terminal")
+        return SendReply(True)
+
+    async def receive(self, request: ReceiveRequest) -> ReceiveReply:
+        """Return nothing: nobody types here."""
+        del request
+        return ReceiveReply(True, records=())
+
+    def _write(self, text: str) -> None:
+        stream = self._stream or sys.stderr
+        stream.write(f"{text}\n")
+        stream.flush()

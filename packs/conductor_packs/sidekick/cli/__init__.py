@@ -1,0 +1,1 @@
+"""`conductor sidekick …`: the pack's commands."""

@@ -1,0 +1,1 @@
+"""What Sidekick's tools take and answer, as types for programs that call them."""

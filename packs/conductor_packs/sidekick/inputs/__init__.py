@@ -1,0 +1,1 @@
+"""What each tool takes: one model for each tool, from which its input schema is drawn."""

@@ -1,0 +1,1 @@
+"""`conductor sidekick smoke`: is the pack ready, seen from outside?"""

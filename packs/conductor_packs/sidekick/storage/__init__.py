@@ -1,0 +1,1 @@
+"""Where Sidekick keeps its records: a port, and adapters for memory, files and SQLite."""

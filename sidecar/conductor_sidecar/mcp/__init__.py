@@ -1,0 +1,1 @@
+"""The Model Context Protocol: the packs' tools for any MCP client."""

@@ -1,0 +1,1 @@
+"""The daemon as a service: readiness, watchdog, inherited sockets, health, and its units."""

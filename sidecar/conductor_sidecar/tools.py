@@ -1,0 +1,139 @@
+"""The tool host of a daemon, put together from the registry, the settings and the stores.
+
+Promise: the daemon, a command without a daemon and a listing build it alike. Refusal: nothing about
+a call is decided here; the host does, and nothing is imported for a tool before its first call.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from conductor_handlers.registry import Registry
+from conductor_handlers.toolhost.catalogue import (
+    Catalogue,
+    LateCatalogue,
+    ToolProblem,
+    build_catalogue,
+)
+from conductor_handlers.toolhost.gate import Gates
+from conductor_handlers.toolhost.host import HostPorts, ToolHost
+from conductor_handlers.toolhost.policy import Rule
+from conductor_handlers.toolhost.ports import ToolEvents
+from conductor_handlers.toolhost.records import Caller, Listing
+from conductor_handlers.toolhost.settings import HostSettings
+from conductor_sdk.clock import Clock, epoch_ms
+from conductor_sidecar.logs import get_logger
+from conductor_sidecar.packs import BoundPacks, pack_config
+from conductor_sidecar.settings import Settings
+from conductor_sidecar.stores import Stores
+
+END_S = 5.0
+"""How long tools that were cancelled may take to end."""
+
+
+class Tools:
+    """The host of one daemon, with its beginning, its upkeep and its end."""
+
+    def __init__(self, host: ToolHost, stores: Stores, settings: Settings, clock: Clock) -> None:
+        self.host = host
+        self._stores = stores
+        self._settings = settings
+        self._clock = clock
+
+    async def recover(self) -> int:
+        """Close what the last process left open; once, before the first call.
+
+        Returns how many calls were interrupted.
+        """
+        return await self.host.recover(self._stores.calls)
+
+    async def prune(self) -> int:
+        """Forget old answers and approvals; returns how many. Calls are looked through as well.
+
+        So the next start looks through the journal from here, and not from its beginning.
+        """
+        await self._stores.calls.look_on()
+        settings = self._settings
+        answers = await self._stores.results.prune(self._before(settings.tools.result_days))
+        return answers + await self._stores.approvals.prune(self._before(settings.retention.days))
+
+    async def close(self, timeout_s: float) -> None:
+        """Let what runs finish for so long, then end it; no call is taken any more."""
+        await self.host.drain(timeout_s)
+        await self.host.close(END_S)
+        await self._stores.calls.look_on()
+
+    def _before(self, days: float) -> int:
+        return epoch_ms(self._clock.now() - timedelta(days=days))
+
+
+def build_tools(
+    packs: BoundPacks, stores: Stores, events: ToolEvents, settings: Settings, *,
+    subject: str, clock: Clock,
+) -> Tools:  # fmt: skip
+    """Build the host of the loaded packs and open their `ctx.tools`."""
+    host = ToolHost(
+        LateCatalogue(lambda: packs_catalogue(packs.registry, settings)), packs.rooms,
+        HostPorts(stores.approvals, stores.results, stores.journal, events),
+        subject=subject, settings=host_settings(settings), clock=clock,
+        log=get_logger(part="tools"),
+    )  # fmt: skip
+    packs.attach(host)
+    return Tools(host, stores, settings, clock)
+
+
+def packs_catalogue(
+    registry: Registry, settings: Settings, toolset: str | None = None
+) -> Catalogue:
+    """Return the tools of the loaded packs as they are configured, or with another tool set."""
+    override = {} if toolset is None else {"toolset": toolset}
+    configs: Mapping[str, Mapping[str, Any]] = {
+        pack.slug: {**pack_config(pack, settings), **override} for pack in registry.packs
+    }
+    return build_catalogue(registry, configs)
+
+
+def listings_without_host(
+    registry: Registry, settings: Settings, root: Path, toolset: str | None = None
+) -> tuple[list[Listing], Sequence[ToolProblem]]:
+    """Return what a host with these settings would list for this user, and what is not offered.
+
+    Nothing is imported for a tool, and no store is opened.
+    """
+    catalogue = packs_catalogue(registry, settings, toolset)
+    gates = Gates(host_settings(settings), {pack.slug: root for pack in registry.packs})
+    found = [
+        gates.of(tool, None).listing()
+        for tool in catalogue.tools.values()
+        if not tool.manifest.internal_only
+    ]
+    return [listing for listing in found if listing is not None], catalogue.problems
+
+
+def host_settings(settings: Settings) -> HostSettings:
+    """Translate the sections `tools` and `approvals`."""
+    tools = settings.tools
+    rules = tuple(
+        Rule(f"workspace.{number}", policy.decision, policy.tool, policy.reason)
+        for number, policy in enumerate(tools.policies, start=1)
+    )
+    return HostSettings(
+        scopes=tuple(tools.scopes), rules=rules, default_decision=tools.default_decision,
+        deadline_s=tools.deadline_s, max_concurrency=tools.max_concurrency,
+        approval_ttl_s=settings.approvals.ttl_s,
+    )  # fmt: skip
+
+
+def local_caller() -> Caller:
+    """Return the caller on this machine: the user whose workspace it is."""
+    user = os.geteuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = str(user)
+    return Caller(f"local:{name}", "socket")

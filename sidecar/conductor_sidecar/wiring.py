@@ -1,0 +1,142 @@
+"""A daemon put together from its stores: link, packs, tools, both ways.
+
+Promise: everything that runs is made here once and handed to `runtime`. Refusal: nothing runs yet,
+no store is named (`app` opens them), and an adapter is found by its name in the configuration.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+from conductor_adapters.http import HttpPusher
+from conductor_adapters.transport import Adapter, LinkOptions, Transport
+from conductor_handlers.dispatcher import Dispatcher, DispatchSettings
+from conductor_handlers.registry import Registry
+from conductor_protocol.backoff import Backoff, BackoffPolicy
+from conductor_protocol.messages import Head, Limits
+from conductor_sdk.errors import ConductorError
+from conductor_sdk.workspace import Workspace
+from conductor_sidecar import __version__
+from conductor_sidecar.credentials import Credentials, Identity
+from conductor_sidecar.downlink import Downlink
+from conductor_sidecar.errors import AdapterNotFound
+from conductor_sidecar.fallback import HttpFallback, http_base
+from conductor_sidecar.feed import Feed
+from conductor_sidecar.keeper import Keeper
+from conductor_sidecar.packs import BoundPacks, Surroundings
+from conductor_sidecar.runtime import Daemon, Parts
+from conductor_sidecar.settings import Settings
+from conductor_sidecar.stores import Stores
+from conductor_sidecar.tools import build_tools
+from conductor_sidecar.uplink import Uplink
+
+SOFTWARE = f"conductor-sidecar/{__version__}"
+
+
+def find_adapter(name: str) -> Adapter:
+    """Import an adapter by its entry point.
+
+    Raises:
+        AdapterNotFound: None of that name is installed.
+    """
+    found = {entry.name: entry for entry in metadata.entry_points(group="conductor.adapters")}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise AdapterNotFound(
+            f"{name!r}; installed: {known}", hint="set link.adapter to an installed one"
+        )
+    adapter: Adapter = found[name].load()
+    return adapter
+
+
+def build_daemon(
+    workspace: Workspace, settings: Settings, stores: Stores, registry: Registry, *,
+    identity: Identity, read_identity: Callable[[], Identity],
+) -> tuple[Daemon, Parts]:  # fmt: skip
+    """Put a daemon together; nothing runs yet."""
+    clock, feed, subject = stores.clock, Feed(stores.clock), identity.subject
+    around = _Around(workspace, settings, stores, feed, subject)
+    credentials = Credentials(identity, workspace.enrollment, read_identity, feed)
+    uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue", feed)
+    packs = BoundPacks(registry, around.surroundings(uplink), settings)
+    tools = build_tools(packs, stores, uplink, settings, subject=subject, clock=clock)
+    dispatcher = Dispatcher(
+        stores.log, packs.routes, clock, random=random.random, observer=feed,
+        settings=DispatchSettings(concurrency=settings.dispatch.concurrency),
+    )  # fmt: skip
+    downlink = Downlink(
+        stores.log, dispatcher, stores.journal, clock,
+        window=settings.dispatch.window, observer=feed, subject=subject,
+    )  # fmt: skip
+    keeper = _keeper(around, downlink, uplink, packs, credentials)
+    fallback = _fallback(around, keeper, identity)
+    parts = Parts(
+        workspace.shown, subject, settings, clock, stores.desk, feed, dispatcher, downlink,
+        uplink, keeper, fallback, packs, tools,
+    )  # fmt: skip
+    return Daemon(parts), parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    workspace: Workspace
+    settings: Settings
+    stores: Stores
+    feed: Feed
+    subject: str
+
+    def surroundings(self, uplink: Uplink) -> Surroundings:
+        return Surroundings(
+            store=self.stores.log, publisher=uplink, journal=self.stores.journal,
+            clock=self.stores.clock, feed=self.feed, subject=self.subject,
+            workspace=self.workspace.root, pack_db=self.workspace.pack_db,
+            max_event_bytes=Limits().max_event_bytes,
+        )  # fmt: skip
+
+
+def _keeper(
+    around: _Around, downlink: Downlink, uplink: Uplink, packs: BoundPacks,
+    credentials: Credentials,
+) -> Keeper:  # fmt: skip
+    link, reconnect = around.settings.link, around.settings.reconnect
+    adapter = find_adapter(link.adapter)
+    options = LinkOptions(
+        open_timeout_s=link.open_timeout_s, ca_file=link.ca_file, cert_file=link.cert_file,
+        key_file=link.key_file, allow_plaintext=link.allow_plaintext,
+    )  # fmt: skip
+
+    async def connect(moved_to: str | None) -> Transport:
+        now = credentials.current()
+        return await adapter.connect(moved_to or now.address, now.credential, options)
+
+    async def head() -> Head | None:
+        try:
+            return Head(*await around.stores.journal.head())
+        except ConductorError as error:
+            around.feed.failed(error)
+            return None
+
+    policy = BackoffPolicy(first_spread_s=reconnect.first_spread_s, cap_s=reconnect.cap_s)
+    return Keeper(
+        connect, downlink=downlink, uplink=uplink, feed=around.feed, clock=around.stores.clock,
+        backoff=Backoff(policy, random.random), cursor=around.stores.log.cursor, head=head,
+        packs=packs.notices, software=SOFTWARE, adapter=link.adapter,
+        address=credentials.current().address, changed=credentials.changed,
+    )  # fmt: skip
+
+
+def _fallback(around: _Around, keeper: Keeper, identity: Identity) -> HttpFallback | None:
+    link, address = around.settings.link, identity.address
+    if link.http_fallback_after_s is None or not address.startswith(("ws://", "wss://")):
+        return None
+    pusher = HttpPusher(
+        http_base(address), identity.credential, ca_file=link.ca_file,
+        allow_plaintext=link.allow_plaintext,
+    )  # fmt: skip
+    return HttpFallback(
+        pusher, around.stores.outbox, keeper, around.stores.clock, around.feed,
+        subject=around.subject, after_s=link.http_fallback_after_s,
+    )  # fmt: skip
