@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check lint types soak bench docs lock clean
+.PHONY: help setup run demo servers test check lint types soak bench docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,7 +25,10 @@ run: setup ## embedded conductor and sidecar with acme_demo, events flowing, unt
 demo: setup ## the guided tour
 	@$(BIN)/conductor demo
 
-test: check ## everything that CI runs
+servers: ## install the real servers that tests talk to (Debian packages)
+	@for script in tests/servers/*.sh; do sh $$script || exit 1; done
+
+test: check servers ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 -m "not soak"
 
 check: setup lint types ## lint, layers and types

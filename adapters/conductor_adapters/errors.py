@@ -6,7 +6,12 @@ adds. Refusal: no error text carries a credential or a query string.
 
 from __future__ import annotations
 
-from conductor_adapters.transport import ConnectFailed, LinkClosed, TransportError
+from conductor_adapters.transport import (
+    ConductorBusy,
+    ConnectFailed,
+    LinkClosed,
+    TransportError,
+)
 from conductor_sdk.errors import Exit
 
 
@@ -38,6 +43,13 @@ class NoConductor(ConnectFailed):
 
     code = "NO_CONDUCTOR"
     default_hint = "start the conductor, or compare its topic root with the address"
+
+
+class AddressShared(ConductorBusy):
+    """Another process has taken this address at the broker."""
+
+    code = "ADDRESS_SHARED"
+    default_hint = "stop the other sidecar, or give each an address of its own"
 
 
 class BrokerLost(LinkClosed):

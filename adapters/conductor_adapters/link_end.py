@@ -37,6 +37,11 @@ CLOSED_HERE = LinkEnd("closed here", 1000, clean=False)
 
 def closed_by_peer(code: int, reason: str) -> LinkEnd:
     """Describe a goodbye of the peer; its reason is untrusted text."""
-    shown = _UNPRINTABLE.sub(" ", reason)[:_SHOWN].strip()
+    shown = printable(reason)
     detail = f"the peer closed with {code}" + (f": {shown}" if shown else "")
     return LinkEnd(detail, code, clean=True)
+
+
+def printable(text: str) -> str:
+    """Return a peer's words as they may be shown: printable ASCII, short."""
+    return _UNPRINTABLE.sub(" ", text)[:_SHOWN].strip()

@@ -20,6 +20,7 @@ from conductor_adapters.mqtt_link import CONTROL_ROOM, LinkFacts, MqttLink, own_
 from conductor_adapters.mqtt_refusal import (
     explain,
     refused_connection,
+    refused_link,
     refused_subscription,
     why_lost,
 )
@@ -29,15 +30,12 @@ from conductor_adapters.mqtt_wire import (
     Gone,
     Open,
     Refuse,
-    correlated,
     correlation,
     decode,
     encode,
 )
 from conductor_adapters.transport import (
-    ConductorBusy,
     ConnectFailed,
-    CredentialRefused,
     LinkOptions,
     Transport,
     TransportError,
@@ -45,10 +43,9 @@ from conductor_adapters.transport import (
 from conductor_sdk.secret import Secret
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from conductor_adapters.mqtt_client import Login
+    from conductor_adapters.mqtt_client import Login, Message
 
 _NOBODY = 0x10
 """The broker took the message, and nobody has subscribed."""
@@ -59,6 +56,9 @@ class MqttAdapter:
 
     name = "mqtt"
     schemes = ("mqtt", "mqtts")
+
+    def __init__(self) -> None:
+        self._process = ""
 
     async def connect(self, address: str, credential: Secret, options: LinkOptions) -> Transport:
         """Open a link.
@@ -78,7 +78,8 @@ class MqttAdapter:
         where = parse_sidecar_address(address, allow_plaintext=options.allow_plaintext)
         if options.headers:
             raise ConnectFailed("MQTT carries no extra headers")
-        opening = _Opening(where, credential, options)
+        self._process = self._process or os.urandom(8).hex()
+        opening = _Opening(where, credential, options, self._process)
         try:
             async with asyncio.timeout(options.open_timeout_s):
                 return await opening.run()
@@ -93,12 +94,15 @@ class MqttAdapter:
 class _Opening:
     """The sidecar's end of a connection, from the dial to the end of its link."""
 
-    def __init__(self, where: MqttAddress, credential: Secret, options: LinkOptions) -> None:
+    def __init__(
+        self, where: MqttAddress, credential: Secret, options: LinkOptions, process: str
+    ) -> None:
         from conductor_adapters.mqtt_connection import MqttConnection
 
         self.where = where
         self._connected = False
         self._options = options
+        self._process = process
         self._link_id = os.urandom(LINK_BYTES)
         self._opened: asyncio.Future[Accept] = asyncio.get_running_loop().create_future()
         self._conductor = ""
@@ -120,9 +124,11 @@ class _Opening:
         topics = (where.down, where.presence)
         if error := refused_subscription(topics, await self._connection.subscribe(*topics)):
             raise error
+        # Not kept for a conductor that comes later: by then nobody waits for its answer.
         self._connection.publish(
-            where.up, encode(Open(*own_window(options))), correlation=correlation(self._link_id),
-            control=True, expiry_s=max(1, math.ceil(options.open_timeout_s)),
+            where.up, encode(Open(*own_window(options), self._process)), control=True,
+            correlation=correlation(self._link_id),
+            expiry_s=max(1, math.ceil(options.open_timeout_s)),
         )  # fmt: skip
         await self._opened
         return self._link
@@ -154,17 +160,16 @@ class _Opening:
 
     # What the connection calls.
 
-    def _arrived(self, message: MQTTMessage) -> None:
+    def _arrived(self, message: Message) -> None:
         if message.topic == self.where.presence:
             self._connection.acknowledge(message.mid)
             self._presence(message.payload.decode("ascii", "replace"))
             return
-        link, number = correlated(getattr(message.properties, "CorrelationData", b""))
-        if link != self._link_id:
+        if message.link != self._link_id:
             # Of an earlier link: the conductor sends again from the cursor.
             self._connection.acknowledge(message.mid)
-        elif number:
-            self._link.take(number, message.payload, message.mid)
+        elif message.number:
+            self._link.take(message.number, message.payload, message.mid)
         else:
             self._connection.acknowledge(message.mid)
             self._hear(message.payload)
@@ -181,12 +186,8 @@ class _Opening:
                 self._conductor = control.conductor
                 self._link.opened(control)
                 self._opened.set_result(control)
-            case Refuse(busy, reason, retry_after_s):
-                self._fail(
-                    ConductorBusy(reason, retry_after_s=retry_after_s)
-                    if busy
-                    else CredentialRefused(reason)
-                )
+            case Refuse():
+                self._fail(refused_link(control))
             case Gone():
                 self._fail(ConnectFailed("the conductor has vanished"))
             case _:

@@ -47,6 +47,24 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     will: Will
 
 
+class Message(NamedTuple):
+    """What arrived."""
+
+    topic: str
+    payload: bytes
+    link: bytes
+    """Empty: it belongs to no link."""
+    number: int
+    """Of a frame, from 1; 0: a control."""
+    mid: int
+    """For `acknowledge`."""
+
+
+def new_properties(packet_type: int) -> Properties:
+    """Build the properties of a packet."""
+    return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho leaves it unannotated
+
+
 def new_client(login: Login) -> Client:
     """Build a client that has not connected yet."""
     client = Client(
@@ -59,8 +77,8 @@ def new_client(login: Login) -> Client:
     if login.password:
         client.username_pw_set(login.user, login.password)
     if login.tls is not None:
-        client.tls_set_context(login.tls)
-    properties = Properties(PacketTypes.WILLMESSAGE)
+        client.tls_set_context(login.tls)  # pyright: ignore[reportUnknownMemberType]  untyped in paho
+    properties = new_properties(PacketTypes.WILLMESSAGE)
     if login.will.correlation:
         properties.ContentType = CONTROL_TYPE
         properties.CorrelationData = login.will.correlation
@@ -75,7 +93,7 @@ def dial_now(client: Client, login: Login) -> None:
         OSError: The network, or TLS.
         ValueError: The host cannot be one.
     """
-    properties = Properties(PacketTypes.CONNECT)
+    properties = new_properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
     properties.ReceiveMaximum = login.receive_maximum
     properties.MaximumPacketSize = login.max_packet_bytes

@@ -20,13 +20,21 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTErrorCode, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from conductor_adapters.mqtt_client import Login, dial_now, drop, new_client
-from conductor_adapters.mqtt_wire import CONTROL_TYPE, FRAME_TYPE
+from conductor_adapters.mqtt_client import (
+    Login,
+    Message,
+    dial_now,
+    drop,
+    new_client,
+    new_properties,
+)
+from conductor_adapters.mqtt_wire import CONTROL_TYPE, FRAME_TYPE, correlated
 
 READS = 64
 """Packets that are read in one go before other tasks get their turn."""
@@ -47,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
 class MqttConnection:
     """A connection; made by `connect`. Its callbacks must not raise."""
 
-    def __init__(self, login: Login, *, on_message: Callable[[MQTTMessage], None],
+    def __init__(self, login: Login, *, on_message: Callable[[Message], None],
                  on_verdict: Callable[[str, ReasonCode], None],
                  on_lost: Callable[[str, ReasonCode | None], None]) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()
@@ -105,7 +113,8 @@ class MqttConnection:
         if self._ended.is_set() or mid is None:
             raise ConnectionError("the connection is lost")
         granted = self._grants[mid] = self._loop.create_future()
-        return await granted
+        reasons: list[ReasonCode] = await granted
+        return reasons
 
     def publish(
         self, topic: str, payload: bytes, *, correlation: bytes = b"", control: bool = False,
@@ -114,7 +123,7 @@ class MqttConnection:
         """Publish with QoS 1, after everything that was published before; does not wait."""
         if self._ended.is_set():
             return
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = new_properties(PacketTypes.PUBLISH)
         properties.ContentType = CONTROL_TYPE if control else FRAME_TYPE
         if correlation:
             properties.CorrelationData = correlation
@@ -200,7 +209,9 @@ class MqttConnection:
     def _message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         del client, data
         self._packets += 1
-        self._on_message(message)
+        link, number = correlated(getattr(message.properties, "CorrelationData", b""))
+        payload = bytes(message.payload)
+        self._on_message(Message(message.topic, payload, link, number, message.mid))
 
     def _published(self, client: Client, data: Any, mid: int, reason: ReasonCode,
                    properties: Properties) -> None:  # fmt: skip
@@ -271,7 +282,8 @@ class MqttConnection:
         self._in_flight.clear()
         self._idle.set()
         lost = ConnectionError(detail)
-        for waiter in (self._answered, *self._grants.values()):
+        waiters: list[asyncio.Future[Any]] = [self._answered, *self._grants.values()]
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(lost)
                 waiter.exception()  # whoever waits gets it; with nobody there it is no news

@@ -13,58 +13,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import urllib.parse
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from conductor_adapters.endpoint import client_tls
-from conductor_adapters.errors import BrokerLost, PublishDenied
 from conductor_adapters.link_end import CLOSED_HERE
 from conductor_adapters.mqtt_address import level, parse_root_address, presence_topic
-from conductor_adapters.mqtt_link import LinkFacts, MqttLink, own_window
+from conductor_adapters.mqtt_reception import AcceptedLink, Reception
 from conductor_adapters.mqtt_refusal import explain, refused_connection, refused_subscription
-from conductor_adapters.mqtt_wire import (
-    Accept,
-    Control,
-    Gone,
-    Open,
-    Refuse,
-    correlated,
-    correlation,
-    decode,
-    encode,
-)
-from conductor_adapters.transport import (
-    ConductorBusy,
-    CredentialRefused,
-    LinkOptions,
-    TransportError,
-)
+from conductor_adapters.transport import LinkOptions, TransportError
 from conductor_sdk.secret import Secret
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
+    from conductor_adapters.mqtt_client import Login, Message
     from conductor_adapters.mqtt_connection import MqttConnection
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 5.0
 RECEIVE_MAXIMUM = 4096
-KNOCKS = 1024
-"""Links that may wait to be accepted; more are asked to come back later."""
-
-
-class AcceptedLink:
-    """The conductor's end of a link, and who is at the other one."""
-
-    def __init__(self, link: MqttLink, workspace: str, sidecar: str) -> None:
-        self.link = link
-        self.workspace = workspace
-        """The subject; the broker's access list vouches for it."""
-        self.sidecar = sidecar
 
 
 class MqttListener:
@@ -81,12 +50,9 @@ class MqttListener:
         self._user = user
         self._credential = credential
         self._options = options
-        self._admit = admit
         self._presence = presence_topic(self._root)
+        self._reception = Reception(self._root, options, admit)
         self._connection: MqttConnection | None = None
-        self._links: dict[str, MqttLink] = {}
-        self._knocks: deque[tuple[str, MqttLink]] = deque()
-        self._knocked = asyncio.Event()
         self._disconnected = asyncio.Event()
         self._life = ""
         self._closed = False
@@ -114,24 +80,19 @@ class MqttListener:
             LinkClosed: When the listener is closed.
         """
         while True:
-            while self._knocks:
-                topic, link = self._knocks.popleft()
-                if not link.ended and self._connection is not None:
-                    accept = Accept(self._life, *own_window(self._options))
-                    self._say(self._connection, topic, link.facts.link, accept)
-                    workspace, sidecar = _names(topic, self._root)
-                    return AcceptedLink(link, workspace, sidecar)
             if self._closed:
                 raise CLOSED_HERE.error()
-            self._knocked.clear()
-            await self._knocked.wait()
+            accepted = self._reception.accept(self._life)
+            if accepted is not None:
+                return accepted
+            await self._reception.knocked.wait()
 
     async def close(self) -> None:
         """Leave the broker: links end, the presence is withdrawn. Idempotent, never raises."""
         if self._closed:
             return
         self._closed = True
-        self._knocked.set()
+        self._reception.knocked.set()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
@@ -143,33 +104,37 @@ class MqttListener:
                     await connection.flushed()
                     await connection.disconnect()
             connection.abort()
-        self._end_links("the conductor has gone")
+        self._reception.end("the conductor has gone")
 
     async def _connect(self) -> None:
-        from conductor_adapters.mqtt_client import Login, Will
         from conductor_adapters.mqtt_connection import MqttConnection
+
+        timeout_s = self._options.open_timeout_s
+        self._disconnected.clear()
+        connection = MqttConnection(
+            self._login(), on_message=self._arrived, on_verdict=self._verdict, on_lost=self._lost
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._begin(connection)
+        except BaseException as error:
+            connection.abort()
+            failure = explain(error, self._endpoint, timeout_s)
+            if failure is error:
+                raise
+            raise failure from None
+
+    def _login(self) -> Login:
+        from conductor_adapters.mqtt_client import Login, Will
 
         options, secure = self._options, self._endpoint.secure
         tls = client_tls(options.ca_file, options.cert_file, options.key_file) if secure else None
-        self._disconnected.clear()
-        login = Login(
+        return Login(
             endpoint=self._endpoint, client_id=f"{level(self._root)}:conductor", user=self._user,
             password=self._credential.reveal(), tls=tls, receive_maximum=RECEIVE_MAXIMUM,
             max_packet_bytes=2 * options.max_frame_bytes + 65_536,
             timeout_s=options.open_timeout_s, will=Will(self._presence, b"", retain=True),
         )  # fmt: skip
-        connection = MqttConnection(
-            login, on_message=self._arrived, on_verdict=self._verdict, on_lost=self._lost
-        )
-        try:
-            async with asyncio.timeout(options.open_timeout_s):
-                await self._begin(connection)
-        except BaseException as error:
-            connection.abort()
-            failure = explain(error, self._endpoint, options.open_timeout_s)
-            if failure is error:
-                raise
-            raise failure from None
 
     async def _begin(self, connection: MqttConnection) -> None:
         answer = await connection.connect()
@@ -200,90 +165,18 @@ class MqttListener:
 
     # What the connection calls.
 
-    def _arrived(self, message: MQTTMessage) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        connection.acknowledge(message.mid)
-        topic = message.topic.removesuffix("/up")
-        link_id, number = correlated(getattr(message.properties, "CorrelationData", b""))
-        known = self._links.get(topic)
-        if known is not None and known.facts.link == link_id and number:
-            known.take(number, message.payload, 0)
-            return
-        control = None if number or not link_id else decode(message.payload)
-        if isinstance(control, Open):
-            self._knock(connection, topic, link_id, control)
-        elif control is not None and known is not None and known.facts.link == link_id:
-            known.hear(control)
-
-    def _knock(self, connection: MqttConnection, topic: str, link_id: bytes, wanted: Open) -> None:
-        workspace, _ = _names(topic, self._root)
-        former = self._links.pop(topic, None)
-        if former is not None:
-            former.lose(BrokerLost, "the sidecar opened another link")
-        refusal = self._refusal(workspace)
-        if refusal is not None:
-            self._say(connection, topic, link_id, refusal)
-            return
-        link = MqttLink(
-            connection, LinkFacts(link_id, f"{topic}/down"), self._options,
-            release=lambda abort: self._release(topic, link_id, abort=abort),
-        )  # fmt: skip
-        link.limit(connection.answer.max_packet_bytes if connection.answer else None)
-        link.opened(wanted)
-        self._links[topic] = link
-        self._knocks.append((topic, link))
-        self._knocked.set()
-
-    def _refusal(self, workspace: str) -> Refuse | None:
-        if len(self._knocks) >= KNOCKS:
-            return Refuse(busy=True, reason="too many sidecars at once")
-        try:
-            if self._admit is not None:
-                self._admit(workspace)
-        except ConductorBusy as error:
-            return Refuse(busy=True, reason=error.detail, retry_after_s=error.retry_after_s)
-        except CredentialRefused as error:
-            return Refuse(busy=False, reason=error.detail)
-        return None
-
-    async def _release(self, topic: str, link_id: bytes, *, abort: bool) -> None:
-        link = self._links.get(topic)
-        if link is not None and link.facts.link == link_id:
-            del self._links[topic]
-        connection = self._connection
-        if connection is None:
-            return
-        if abort:
-            self._say(connection, topic, link_id, Gone())
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._options.close_timeout_s):
-                await connection.flushed()
-
-    def _say(
-        self, connection: MqttConnection, topic: str, link_id: bytes, control: Control
-    ) -> None:
-        connection.publish(
-            f"{topic}/down", encode(control), correlation=correlation(link_id), control=True
-        )
+    def _arrived(self, message: Message) -> None:
+        if self._connection is not None:
+            self._reception.arrived(self._connection, message)
 
     def _verdict(self, topic: str, reason: ReasonCode) -> None:
-        link = self._links.get(topic.removesuffix("/down"))
-        if link is not None and reason.is_failure:
-            link.lose(PublishDenied, str(reason))
+        self._reception.denied(topic, reason)
 
     def _lost(self, detail: str, reason: ReasonCode | None) -> None:
         del reason
         self._connection = None
-        self._end_links(detail)
+        self._reception.end(detail)
         self._disconnected.set()
-
-    def _end_links(self, detail: str) -> None:
-        links, self._links = list(self._links.values()), {}
-        for link in links:
-            link.lose(BrokerLost, detail)
 
     async def __aenter__(self) -> Self:
         return self
@@ -316,8 +209,3 @@ async def listen(
     )
     await listener.open()
     return listener
-
-
-def _names(topic: str, root: str) -> tuple[str, str]:
-    workspace, _, sidecar = topic.removeprefix(f"{root}/").partition("/")
-    return urllib.parse.unquote(workspace), urllib.parse.unquote(sidecar)

@@ -6,16 +6,18 @@ a way out. Refusal: no credential, user name or topic of another workspace is re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from conductor_adapters.errors import (
+    AddressShared,
     BrokerLimit,
     BrokerLost,
     LinkTakenOver,
     PacketTooLarge,
     TopicDenied,
 )
-from conductor_adapters.mqtt_wire import PACKET_OVERHEAD
+from conductor_adapters.link_end import printable
+from conductor_adapters.mqtt_wire import PACKET_OVERHEAD, Refuse
 from conductor_adapters.transport import (
     ConductorBusy,
     ConnectFailed,
@@ -72,6 +74,20 @@ def refused_subscription(
         if reason.value != 1:
             return TopicDenied(f"subscribe to {topic}: {reason}")
     return None
+
+
+def refused_link(refusal: Refuse) -> TransportError:
+    """Say what a conductor's refusal means; its reason is shown printable and short."""
+    reason = printable(refusal.reason)
+    match refusal.cause:
+        case "busy":
+            return ConductorBusy(reason, retry_after_s=refusal.retry_after_s)
+        case "shared":
+            return AddressShared(reason, retry_after_s=refusal.retry_after_s)
+        case "not_admitted":
+            return CredentialRefused(reason)
+        case _:
+            assert_never(refusal.cause)
 
 
 def why_lost(detail: str, reason: ReasonCode | None) -> tuple[type[LinkClosed], str]:

@@ -7,7 +7,7 @@ Content Type. Refusal: nothing of an event or of a session is known here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,8 @@ class Open(msgspec.Struct, frozen=True, tag="open"):
     """Frames that the conductor may send beyond those that are settled here."""
     window_bytes: int
     max_frame_bytes: int
+    process: str = ""
+    """The life of the process that opens: two lives in turns are two sidecars at one address."""
 
 
 class Accept(msgspec.Struct, frozen=True, tag="accept"):
@@ -40,8 +42,8 @@ class Accept(msgspec.Struct, frozen=True, tag="accept"):
 class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
     """Conductor: the link is not opened."""
 
-    busy: bool
-    """False: the workspace is not admitted."""
+    cause: Literal["busy", "not_admitted", "shared"]
+    """Come back later; the workspace may not; another process has this address."""
     reason: str = ""
     retry_after_s: float | None = None
 
@@ -78,9 +80,10 @@ def encode(control: Control) -> bytes:
 def decode(payload: bytes) -> Control | None:
     """Read a control; None: it is not one of this version."""
     try:
-        return _decoder.decode(payload)
+        control: Control = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return control
 
 
 def correlation(link: bytes, number: int = 0) -> bytes:

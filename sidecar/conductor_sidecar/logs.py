@@ -68,6 +68,13 @@ def configure(settings: LogSettings) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def configure_command() -> None:
+    """Set structlog up for a command: what it has to say beside its output, from warnings on."""
+    from conductor_sidecar.settings import LogSettings
+
+    configure(LogSettings(level="warning"))
+
+
 class Bridge(logging.Handler):
     """Hands records of the standard library's logging to ours."""
 

@@ -42,6 +42,7 @@ from conductor_sidecar.logs import get_logger
 from conductor_sidecar.packs import BoundPacks, pack_reports
 from conductor_sidecar.report import StatusReport
 from conductor_sidecar.settings import Settings
+from conductor_sidecar.systemd.watchdog import Work
 from conductor_sidecar.tools import Tools
 from conductor_sidecar.uplink import Uplink
 
@@ -81,6 +82,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._burials = Burials(parts.desk, parts.feed)
         self._caught_up = asyncio.Event()
+        self._outcomes = 0
         parts.feed.on_settled = self._settled
         self.http: str | None = None
         """Where tools are served over TCP; for the report."""
@@ -90,6 +92,19 @@ class Daemon:
     def stop(self) -> None:
         """Begin a clean stop; `run` returns when it is done. Idempotent."""
         self._stop.set()
+
+    def work(self) -> Work:
+        """Return what the watchdog judges the dispatcher by."""
+        refused = [error.at for error in self._parts.feed.errors if error.code.startswith("STORE_")]
+        mark = (self._outcomes, refused[-1:])
+        return Work(self._parts.dispatcher.lanes()["ready"], mark)
+
+    @property
+    def longest_deadline_s(self) -> float:
+        """Seconds that one attempt of any handler may take."""
+        packs = self._parts.packs.registry.packs
+        own = [each.deadline_s for pack in packs for each in pack.subscriptions.values()]
+        return max(each or self._parts.settings.dispatch.deadline_s for each in [*own, None])
 
     async def report(self) -> StatusReport:
         """Return a snapshot."""
@@ -182,6 +197,7 @@ class Daemon:
 
     def _settled(self, outcomes: Sequence[Settled]) -> None:
         self._caught_up.set()
+        self._outcomes += len(outcomes)
         buried = [outcome for outcome in outcomes if isinstance(outcome, Buried)]
         if buried:
             self._burials.add(buried)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conductor_sdk.clock import Clock, SystemClock
@@ -29,7 +31,10 @@ from conductor_sidecar.logs import get_logger
 from conductor_sidecar.pack_selection import selected_packs
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings
+from conductor_sidecar.stopping import GRACE_S
 from conductor_sidecar.surfaces import serving
+from conductor_sidecar.systemd.herald import Herald
+from conductor_sidecar.systemd.notify import Notifier
 from conductor_sidecar.wiring import build_daemon
 
 if TYPE_CHECKING:
@@ -37,6 +42,15 @@ if TYPE_CHECKING:
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """Batches make many short-lived objects; the default thresholds cost a third of the throughput."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service manager gives a daemon."""
+
+    herald: Herald
+    handed: socket.socket | None = None
+    """A listening socket for the tools; closed at the end. See `serving`."""
 
 
 async def serve(
@@ -48,6 +62,7 @@ async def serve(
     ready: asyncio.Event | None = None,
     lock_timeout_s: float = 0.0,
     crash_point: CrashPoint = no_crash,
+    service: Service | None = None,
 ) -> None:
     """Run a sidecar until `stop` is set.
 
@@ -59,6 +74,7 @@ async def serve(
         ready: Set when events are handled and the control socket answers.
         lock_timeout_s: How long to wait for another owner of the workspace.
         crash_point: For fault suites.
+        service: What a service manager gave; by default there is none.
 
     Raises:
         WorkspaceBusy: Another process owns the workspace.
@@ -74,7 +90,7 @@ async def serve(
             open_stores(workspace, settings, clock=clock, crash_point=crash_point) as stores,
             _loopback(workspace, settings, identity, clock) as loopback,
         ):
-            await _run(workspace, settings, stores, identity, loopback, stop, ready)
+            await _run(workspace, settings, stores, identity, loopback, stop, ready, service)
     finally:
         lock.release()
 
@@ -82,6 +98,7 @@ async def serve(
 async def _run(
     workspace: Workspace, settings: Settings, stores: Stores, identity: Identity,
     loopback: Loopback | None, stop: asyncio.Event, ready: asyncio.Event | None,
+    service: Service | None,
 ) -> None:  # fmt: skip
     daemon, parts = build_daemon(
         workspace, settings, stores, selected_packs(settings, stores.desk.approvals),
@@ -91,33 +108,55 @@ async def _run(
         parts.desk, parts.dispatcher, parts.feed, parts.packs.sync_port, daemon.report,
         parts.tools.host, loopback,
     )  # fmt: skip
+    service = service or Service(Herald(Notifier(None), stores.clock))
+    herald, handed = service.herald, service.handed
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         # Before anybody can call: what the last process left running is answered now.
         if interrupted := await parts.tools.recover():
             get_logger(part="tools").warning("calls_interrupted", calls=interrupted)
-        async with serving(workspace, settings, stores, control, parts.packs) as daemon.http:
-            watchers = [
-                asyncio.create_task(_stop_when(stop, daemon), name="daemon.stopper"),
-                asyncio.create_task(_tell(daemon, ready), name="daemon.herald"),
-            ]
-            try:
-                await daemon.run()
-            finally:
-                for task in watchers:
-                    task.cancel()
-                await asyncio.gather(*watchers, return_exceptions=True)
+        async with (
+            serving(workspace, settings, stores, control, parts.packs, handed) as daemon.http,
+            herald.watching(
+                {"sidecar.db": stores.log.backlog, "journal.db": stores.journal.head},
+                daemon.work, deadline_s=daemon.longest_deadline_s,
+            ),
+        ):  # fmt: skip
+            await _attended(daemon, stop, ready, herald, settings)
     finally:
+        herald.close()
         await _close(parts)
 
 
-async def _stop_when(stop: asyncio.Event, daemon: Daemon) -> None:
+async def _attended(
+    daemon: Daemon, stop: asyncio.Event, ready: asyncio.Event | None, herald: Herald,
+    settings: Settings,
+) -> None:  # fmt: skip
+    """Run the daemon; whoever waits for it, or asks it to stop, is attended to."""
+    stopping = _stop_when(stop, daemon, herald, settings)
+    watchers = [
+        asyncio.create_task(stopping, name="daemon.stopper"),
+        asyncio.create_task(_tell(daemon, ready, herald), name="daemon.herald"),
+    ]
+    try:
+        await daemon.run()
+    finally:
+        for task in watchers:
+            task.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+
+
+async def _stop_when(
+    stop: asyncio.Event, daemon: Daemon, herald: Herald, settings: Settings
+) -> None:
     await stop.wait()
+    herald.stopping(settings.drain.deadline_s + 2 * GRACE_S)
     daemon.stop()
 
 
-async def _tell(daemon: Daemon, ready: asyncio.Event | None) -> None:
+async def _tell(daemon: Daemon, ready: asyncio.Event | None, herald: Herald) -> None:
     await daemon.ready.wait()
+    herald.ready()
     if ready is not None:
         ready.set()
 

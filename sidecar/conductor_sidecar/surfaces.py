@@ -8,6 +8,7 @@ answered here.
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def serving(
-    workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks
-) -> AsyncGenerator[str | None]:
+    workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks,
+    handed: socket.socket | None = None,
+) -> AsyncGenerator[str | None]:  # fmt: skip
     """Serve for the length of a block; gives the address of the TCP surface, None without one.
+
+    A listening socket that the service manager has `handed` over takes the place of `http.listen`.
 
     Raises:
         ControlSocketTaken: Something else stands where the socket belongs.
@@ -38,10 +42,11 @@ async def serving(
     """
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_control_socket(workspace, settings, control))
-        if settings.http.listen is None:
+        if settings.http.listen is None and handed is None:
             yield None
         else:
-            yield await stack.enter_async_context(_tcp(workspace, settings, stores, control, packs))
+            tcp = _tcp(workspace, settings, stores, control, packs, handed)
+            yield await stack.enter_async_context(tcp)
 
 
 @contextlib.asynccontextmanager
@@ -69,8 +74,9 @@ async def _control_socket(
 
 @contextlib.asynccontextmanager
 async def _tcp(
-    workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks
-) -> AsyncGenerator[str | None]:
+    workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks,
+    handed: socket.socket | None,
+) -> AsyncGenerator[str | None]:  # fmt: skip
     from conductor_sidecar.http.access import caller_of
     from conductor_sidecar.http.hooks import PREFIX
     from conductor_sidecar.http.listener import TcpSurface
@@ -81,7 +87,7 @@ async def _tcp(
         control.tools, workspace, settings.http, stores.journal, stores.clock, [mcp, *hooks],
         signed=(PREFIX,) if hooks else (),
     )  # fmt: skip
-    async with surface.listening() as listening:
+    async with surface.listening(handed) as listening:
         try:
             yield None if listening is None else listening.url
         finally:

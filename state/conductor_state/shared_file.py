@@ -81,7 +81,8 @@ class SharedFile:
             connection = self._locked()
             try:
                 yield connection
-                self._patiently(partial(connection.execute, "COMMIT"))
+                # Whoever is in the way now can only be reading, and no new reader gets in.
+                self._patiently(partial(connection.execute, "COMMIT"), _PAUSE_LAST_S)
             except BaseException:
                 _undo(connection)
                 raise
@@ -140,12 +141,12 @@ class SharedFile:
         self._connection, self._inode = connection, inode
         return connection
 
-    def _patiently(self, work: Callable[[], T]) -> T:
+    def _patiently(self, work: Callable[[], T], pause_s: float = _PAUSE_FIRST_S) -> T:
         """Ask until the file is free, at most `timeout_s` of waiting in all.
 
         Who has waited longer asks more often, so newcomers cannot overtake for ever.
         """
-        waited_s, pause_s = 0.0, _PAUSE_FIRST_S
+        waited_s = 0.0
         while True:
             try:
                 return work()

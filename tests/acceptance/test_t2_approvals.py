@@ -70,8 +70,9 @@ def test_leave_is_for_one_input_one_tool_and_one_caller(
     request_id = asked(door, {"n": 2})
     decided(shared, one.workspace, "grant", request_id)
     others = [
-        door.call(LEAVE, {"n": 3}), door.call(LEAVE, {"n": "2"}), door.call(LEAVE, {"n": 2, "m": 0}),
-        door.call("careful:look", {"n": 2}), Door(one).call(LEAVE, {"n": 2}),
+        door.call(LEAVE, {"n": 3}), door.call(LEAVE, {"n": "2"}),
+        door.call(LEAVE, {"n": 2, "m": 0}), door.call("careful:look", {"n": 2}),
+        Door(one).call(LEAVE, {"n": 2}),
     ]  # fmt: skip
 
     assert {of.code for of in others} == {"APPROVAL_REQUIRED"}
@@ -128,8 +129,8 @@ def test_one_grant_lets_one_of_many_callers_through(shared: World, one: Sidecar)
 def test_nobody_decides_over_tcp(one: Sidecar, door: Door) -> None:
     request_id = asked(door, {"n": 7})
     outside = Door(one)
-    for path in (f"/v1/approvals/{request_id}", "/v1/approvals", f"/v1/approvals/{request_id}/grant",
-                 "/v1/status", "/v1/push", "/v1/loopback/send"):  # fmt: skip
+    for path in (f"/v1/approvals/{request_id}", f"/v1/approvals/{request_id}/grant",
+                 "/v1/approvals", "/v1/status", "/v1/push", "/v1/loopback/send"):  # fmt: skip
         for method in ("GET", "POST"):
             body = {} if method == "POST" else None
             assert outside.ask(method, path, body).status in {404, 405}, path

@@ -18,6 +18,7 @@ TASK_FILES = [
     *(ROOT / "sidecar/conductor_sidecar").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/http").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/mcp").glob("*.py"),
+    *(ROOT / "sidecar/conductor_sidecar/systemd").glob("*.py"),
     *(ROOT / "handlers/conductor_handlers").glob("*.py"),
     *(ROOT / "handlers/conductor_handlers/toolhost").glob("*.py"),
 ]
@@ -79,7 +80,7 @@ def test_the_acknowledging_line_is_where_the_page_says() -> None:
 def test_the_task_map_names_every_task_and_no_other() -> None:
     table = TEXT.partition("| Task |")[2].partition("\n\n")[0]
     first_cells = "\n".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE))
-    listed = {re.sub(r"N$|<slug>$", "", name) for name in re.findall(r"`([^`]+)`", first_cells)}
+    listed = {re.sub(r"N$|<\w+>$", "", name) for name in re.findall(r"`([^`]+)`", first_cells)}
     started: set[str] = set()
     for path in TASK_FILES:
         text = path.read_text("utf-8")

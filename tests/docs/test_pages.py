@@ -19,9 +19,11 @@ GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings
 EXECUTED = {
     "README.md": "test_readme",
     "docs/how-to/mcp-clients.md": "../sidecar/mcp/test_mcp_clients_page",
+    "docs/how-to/plan.md": "../packs/plan/test_plan_how_to",
     "docs/how-to/practise-a-bad-day.md": "test_how_to",
     "docs/how-to/run-the-sidecar.md": "test_how_to",
     "docs/how-to/sidekick.md": "../packs/sidekick/cli/test_how_to",
+    "docs/how-to/systemd.md": "../sidecar/systemd/test_systemd_page",
     "docs/how-to/write-an-adapter.md": "../adapters/test_how_to",
     "docs/reference/control-socket.md": "test_reference_pages",
     "docs/how-to/verify-the-journal.md": "test_verify_the_journal",

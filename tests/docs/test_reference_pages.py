@@ -46,7 +46,7 @@ def test_the_journal_names_the_entries_that_the_code_writes() -> None:
     listed = set(re.findall(r"`([A-Z]+_?[A-Z_]+)`", (REFERENCE / "journal.md").read_text("utf-8")))
     code = "\n".join(
         path.read_text("utf-8")
-        for layer in ("sidecar", "state", "sdk")
+        for layer in ("sidecar", "state", "sdk", "handlers", "packs")
         for path in (ROOT / layer).rglob("*.py")
     )
 

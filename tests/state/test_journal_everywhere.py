@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from conductor_sdk.chain.entry import Draft, Entry, Head, extend, genesis, link_hash, prepare
+from conductor_sdk.chain.batch import Checker
+from conductor_sdk.chain.entry import (
+    Draft,
+    Entry,
+    Head,
+    encode_entry,
+    extend,
+    genesis,
+    link_hash,
+    prepare,
+)
 from conductor_sdk.chain.verdict import Verdict
 from conductor_sdk.chain.verify import Walk, verify
 
@@ -152,3 +162,11 @@ def test_the_same_entries_do_not_fit_another_log() -> None:
 
     assert verify(renamed, "log-2").first_bad == 1
     assert verify(ENTRIES, "log-2").first_bad == 1
+
+
+def test_the_quick_check_passes_every_sound_row_itself() -> None:
+    rows = [_row(entry) for entry in ENTRIES]
+    taken: list[bytes] = []
+
+    assert Checker(LOG).sound(rows, 1, genesis(LOG), taken.append) == SIZE
+    assert taken == [encode_entry(entry) for entry in ENTRIES]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -118,6 +119,11 @@ class Broker:
         else:
             process.terminate()
         process.wait(SECONDS)
+
+    def reload(self) -> None:
+        """Make it read passwords and access list again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def client_certificate(self, name: str) -> Path:
         """Issue a client certificate with its key; returns the PEM file."""

@@ -75,7 +75,7 @@ class Thousand(Lineage):
     broker: str = ""
     """Where the conductor listens, for MQTT."""
     per_death: int = EVENTS
-    context: ForkServerContext = field(default_factory=lambda: _preloaded())
+    context: ForkServerContext = field(default_factory=lambda: _preloaded())  # noqa: PLW0108  defined below
 
     def begin(self) -> None:
         (self.home.directory / SUBJECT).mkdir(parents=True)
@@ -196,7 +196,9 @@ async def _send(conductor: EmbeddedConductor, home: Home, random: Random) -> Non
             replace(home.last, str(live.last))
         if live.last < allowed and live.last - live.acked < AHEAD:
             upto = min(allowed, live.last + random.randint(1, 6))
-            await conductor.append(SUBJECT, [body_of(one(n)) for n in range(live.last + 1, upto + 1)])
+            await conductor.append(
+                SUBJECT, [body_of(one(n)) for n in range(live.last + 1, upto + 1)]
+            )
         if live.acked > forgotten:
             # An acknowledgement means that this end may forget: so it does.
             forgotten = live.acked

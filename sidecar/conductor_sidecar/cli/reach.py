@@ -99,6 +99,7 @@ class Reach:
         import time
 
         end = time.monotonic() + LOCK_WAIT_S
+        holder: object = None
         while True:
             try:
                 return online()
@@ -108,7 +109,11 @@ class Reach:
             try:
                 return offline(min(ASK_AGAIN_S, max(0.0, left_s)))
             except ConductorError as error:
-                if error.code != "WORKSPACE_BUSY" or left_s <= 0:
+                if error.code != "WORKSPACE_BUSY":
+                    raise
+                if error.data != holder:  # it changes hands: nobody holds it for long
+                    holder, end = error.data, time.monotonic() + LOCK_WAIT_S
+                elif left_s <= 0:
                     raise
 
     async def _on_stores(self, work: Callable[[StoreDesk], Awaitable[T]], lock_wait_s: float) -> T:
@@ -129,7 +134,9 @@ async def opened_stores(
     """
     from conductor_sdk.clock import SystemClock
     from conductor_sidecar.app import open_stores, workspace_lock
+    from conductor_sidecar.logs import configure_command
 
+    configure_command()  # standard output is the command's alone
     lock = workspace_lock(workspace, "conductor (a command)")
     await lock.acquire(lock_wait_s)
     try:

@@ -65,15 +65,28 @@ def _run(path: Path, config_file: Path | None, flags: dict[str, Any]) -> None:
         workspace.root, file=config_file, environ=os.environ, flags=flags
     )
     configure(configuration.settings.logs)
+    if "CREDENTIALS_DIRECTORY" in os.environ:
+        from conductor_sidecar.systemd.enrolling import enroll_at_start
+
+        enroll_at_start(workspace, configuration.settings.link, os.environ)
     asyncio.run(_serve(workspace, configuration.settings))
 
 
 async def _serve(workspace: Any, settings: Any) -> None:
     import asyncio
+    import os
+    import signal
 
-    from conductor_sidecar.serve import serve
+    from conductor_sdk.clock import SystemClock
+    from conductor_sidecar.serve import Service, serve
     from conductor_sidecar.stopping import stop_on_signals
+    from conductor_sidecar.systemd.herald import Herald
+    from conductor_sidecar.systemd.listen_fds import take_listener
 
     stop = asyncio.Event()
     stop_on_signals(stop, settings.drain.deadline_s)
-    await serve(workspace, settings, stop)
+    service = Service(Herald.take(os.environ, SystemClock()), take_listener(os.environ))
+    if service.herald.managed:
+        # Otherwise the manager's request to reload would end the daemon, as a clean stop.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.herald.reload_refused)
+    await serve(workspace, settings, stop, service=service)

@@ -90,9 +90,11 @@ async def _with_stores(
 ) -> ToolOutput:  # fmt: skip
     from conductor_handlers.toolhost.records import Request
     from conductor_sidecar.config import load_configuration
+    from conductor_sidecar.logs import configure_command
     from conductor_sidecar.offline import tools_without_daemon
     from conductor_sidecar.tools import local_caller
 
+    configure_command()  # standard output is the answer's alone
     loaded = load_configuration(workspace.root, file=config_file, environ=os.environ)
     async with tools_without_daemon(workspace, loaded.settings, lock_wait_s=lock_wait_s) as tools:
         caller = local_caller()

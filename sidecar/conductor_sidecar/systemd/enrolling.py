@@ -17,6 +17,7 @@ from conductor_sdk.clock import Clock, SystemClock
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar import app, enrollment
 from conductor_sidecar.errors import ConfigInvalid
+from conductor_sidecar.identity import MEMORY
 from conductor_sidecar.settings import LinkSettings
 from conductor_sidecar.systemd.errors import CredentialUnsafe
 
@@ -41,7 +42,7 @@ def enroll_at_start(
         EnrollmentRefused: The conductor does not accept the token.
         EnrollmentFailed: The conductor was not reached.
     """
-    if DIRECTORY not in environ or workspace.enrollment.exists():
+    if DIRECTORY not in environ or link.adapter == MEMORY or workspace.enrollment.exists():
         return False
     path = Path(environ[DIRECTORY], CREDENTIAL)
     if not path.exists():

@@ -41,6 +41,7 @@ class Herald:
         self._feeds = every_s is not None
         self._every_s = LOOK_S if every_s is None else min(every_s, LOOK_S)
         self._unsaid: list[tuple[str, ...]] = []
+        self._how = "running"
         self._log = get_logger(part="service")
         self.verdict = Verdict()
         """What the last look said; for health."""
@@ -52,16 +53,23 @@ class Herald:
         every_s = feed_every_s(usec, pid, os.getpid())
         return cls(Notifier.take(environ), clock, every_s=every_s)
 
+    @property
+    def managed(self) -> bool:
+        """Whether a service manager listens."""
+        return self._notifier.listening
+
     def starting(self, what: str, *, within_s: float) -> None:
         """Say what a long start is at, and that it needs so many seconds from now."""
         self._say(notify.extend_timeout(within_s), notify.status(what))
 
     def ready(self, what: str = "running") -> None:
         """Say that the daemon has started, or has ended a reload, whatever became of it."""
+        self._how = what
         self._say(notify.ready(), notify.status(what))
 
     def status(self, what: str) -> None:
         """Say in a line how it goes."""
+        self._how = what
         self._say(notify.status(what))
 
     def reloading(self) -> None:
@@ -70,8 +78,15 @@ class Herald:
 
     def stopping(self, within_s: float) -> None:
         """Say that the daemon stops, and that it may take so many seconds."""
-        what = notify.status(f"draining, at most {within_s:g} s")
-        self._say(notify.stopping(), notify.extend_timeout(within_s), what)
+        self._how = f"draining, at most {within_s:g} s"
+        status = notify.status(self._how)
+        self._say(notify.stopping(), notify.extend_timeout(within_s), status)
+
+    def reload_refused(self) -> None:
+        """Answer a request to reload that nobody serves; a manager waits for an answer."""
+        self._log.warning("reload_refused", next="restart the service: settings are read at start")
+        self.reloading()
+        self.ready("running; settings are read at start, so restart to take new ones")
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -131,7 +146,7 @@ class Herald:
         names = ", ".join(stuck.part for stuck in verdict.stuck)
         if verdict.moves:
             self._log.info("moves_again")
-            self._say(notify.status("running"))
+            self._say(notify.status(self._how))
         else:
             self._log.error("stuck", parts=names, watchdog="not fed" if self._feeds else "none")
             self._say(notify.status(f"stuck: {names}"))

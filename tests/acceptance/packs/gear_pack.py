@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
 from conductor_sdk.tool import ToolContext
@@ -57,7 +55,7 @@ async def seen(given: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
     """Tell what the call is."""
     return succeeded({
         "given": dict(given), "actor": ctx.call.actor, "surface": ctx.call.surface,
-        "run_id": ctx.call.run_id, "scopes": msgspec.to_builtins([of.model_dump() for of in ctx.scopes]),
+        "run_id": ctx.call.run_id, "scopes": [of.model_dump() for of in ctx.scopes],
     })  # fmt: skip
 
 

@@ -131,7 +131,7 @@ class Outbox:
         request = SendRequest(
             workspace_id=delivery.workspace_id or "", provider=delivery.provider,
             channel=delivery.channel, content=delivery.content, metadata=delivery.metadata,
-            message_id=delivery.id,
+            message_id=delivery.id, created_at=delivery.created_at,
         )  # fmt: skip
         try:
             return await transport.send(request)

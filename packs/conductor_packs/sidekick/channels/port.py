@@ -29,6 +29,8 @@ class SendRequest(msgspec.Struct, frozen=True):
     """JSON, passed through as it was given."""
     message_id: str | None = None
     """The same for every try of one message; a provider may tell a repetition by it."""
+    created_at: str | None = None
+    """When the message was made, RFC 3339; the same for every try too."""
 
 
 class SendReply(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """A provider that posts messages to a URL, signed as Standard Webhooks says.
 
-Promise: every try of one message has the same `webhook-id`, so that a receiver can tell a
+Promise: every try of one message has the same `webhook-id` and body, so that a receiver can tell a
 repetition; the answer says whether another try makes sense. Refusal: no redirect to another host,
 no address that the guard refuses, no proxy from the environment, and nothing comes in here.
 """
@@ -95,7 +95,9 @@ class WebhookTransport:
         }
         if request.metadata is not None:
             data["metadata"] = dict(request.metadata)
-        sent = {"type": TYPE, "timestamp": wire_time(self._clock.now()), "data": data}
+        # The message's own time, so that every try has the same bytes.
+        stamp = request.created_at or wire_time(self._clock.now())
+        sent = {"type": TYPE, "timestamp": stamp, "data": data}
         return msgspec.json.encode(sent).decode()
 
     async def _post(self, message_id: str, body: str) -> tuple[int, Mapping[str, str]]:

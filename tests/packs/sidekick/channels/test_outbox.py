@@ -80,7 +80,11 @@ async def test_a_retryable_failure_is_tried_again_after_the_time_asked_for_with_
     clock.advance(1)
     assert await box.deliver_due() is None
     assert [request.message_id for request in transport.requests] == [delivery.id, delivery.id]
-    assert transport.requests[1] == msgspec.structs.replace(REQUEST, message_id=delivery.id)
+    assert transport.requests == [
+        msgspec.structs.replace(
+            REQUEST, message_id=delivery.id, created_at=delivery.created_at
+        )
+    ] * 2  # fmt: skip
     assert [each.state for each in await deliveries(storage)] == ["delivered"]
 
 
