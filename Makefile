@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo servers test check lint types soak bench docs lock clean
+.PHONY: help setup run demo servers test check lint types soak bench bench-more docs lock clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 setup" if sys.version_info < (3, 11) else 0)'
@@ -47,6 +47,9 @@ soak: setup ## the full fault sweeps
 
 bench: setup ## measure, then write benchmarks/results.json and benchmarks/README.md
 	$(BIN)/python -m benchmarks
+
+bench-more: setup ## journal, plans, tools, sidekick: benchmarks/MORE.md
+	$(BIN)/python -m benchmarks.more
 
 docs: setup ## write the generated pages under docs/
 	$(BIN)/python docs/generate.py

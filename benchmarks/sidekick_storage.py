@@ -2,26 +2,19 @@
 
 Promise: each round measures everything, so that what disturbs a round disturbs both sides of a
 ratio; a create is a record and its audit entry, on disk when it counts. Refusal: nothing is
-asserted; `python -m benchmarks.sidekick_storage` writes its section of `tools-results.json`.
+asserted; `python -m benchmarks.more sidekick` writes the report.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from benchmarks.bench import Bench
-from benchmarks.machine import describe_machine
-from benchmarks.processes import ROOT
-from benchmarks.sizes import FULL
 from benchmarks.storage_peers import LineFile, RawSqlite, Row
 from conductor_packs.sidekick.records import MEMORIES, Memory
 from conductor_packs.sidekick.storage.filesystem import FilesystemStoragePort
@@ -31,8 +24,6 @@ from conductor_packs.sidekick.storage.sqlite import SqliteStoragePort
 RECORDS = 20_000
 ROUNDS = 5
 AT_ONCE = 64
-RESULTS = ROOT / "benchmarks" / "tools-results.json"
-SECTION = "sidekick_storage"
 AT = "2026-01-01T00:00:00.000Z"
 LIMIT = 10
 
@@ -167,40 +158,3 @@ def _create(change: Change, record: Memory) -> None:
 def _fill(change: Change, rows: list[Row]) -> None:
     for row in rows:
         change.put(MEMORIES, _memory(row))
-
-
-def section(bench: Bench, records: int) -> dict[str, Any]:
-    """Return what is written: every figure with its runs, and the ratios."""
-    ratios = {name: bench.ratio(above, below) for name, (above, below) in RATIOS.items()}
-    return {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **describe_machine(),
-        "load_average": {"least": min(bench.loads), "most": max(bench.loads)},
-        "records": records,
-        "at_once": AT_ONCE,
-        "ratios": {name: figure.as_json()["median"] for name, figure in ratios.items()},
-        "spread": {name: figure.as_json() for name, figure in ratios.items()},
-        "figures": {name: figure.as_json() for name, figure in bench.figures().items()},
-    }
-
-
-def main() -> None:
-    """Measure, tell, and replace this benchmark's section of the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2,000 records, one round, no file")
-    quick: bool = parser.parse_args().quick
-    records, rounds = (2_000, 1) if quick else (RECORDS, ROUNDS)
-    (ROOT / ".run").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".run") as directory:
-        bench = Bench(Path(directory), FULL)
-        measure(bench, records=records, rounds=rounds)
-    made = section(bench, records)
-    print(json.dumps(made["ratios"], indent=2))
-    if not quick:
-        stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-        text = json.dumps({**stored, SECTION: made}, indent=2) + "\n"
-        RESULTS.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -126,7 +126,8 @@ TARGETS = (
     Target(
         "ready_ms", "from spawning the daemon to the first answer of its control socket",
         "at most", 400, "ms", _figure("ready"),
-        "almost all of it is importing libraries: pydantic for settings and manifests, structlog "
-        "for logs, starlette and uvicorn for the control socket, websockets for the link.",
+        "almost all of it is importing: pydantic for settings and manifests, structlog for logs, "
+        "starlette and uvicorn for the control socket, websockets for the link, and the built-in "
+        "packs with the tool host; tools, their schemas and MCP wait for their first use.",
     ),
 )  # fmt: skip

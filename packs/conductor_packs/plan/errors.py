@@ -240,5 +240,7 @@ class TruthTargetRefused(PlanError):
     """The block cannot be written there."""
 
     code = "TRUTH_TARGET_REFUSED"
-    default_hint = "put the two marker lines into a file of the workspace; see: conductor truth --help"
+    default_hint = (
+        "put the two marker lines into a file of the workspace; see: conductor truth --help"
+    )
     exit_code = Exit.USAGE

@@ -99,7 +99,7 @@ def transition(batch: Batch, request: Transition) -> Changed:
     item = batch.read.item(request.item_id)
     active(batch, item.plan_id)
     action = events.ACTIONS[events.ITEM_STATE_CHANGED]
-    change = {"state": request.to_state}
+    change: dict[str, object] = {"state": request.to_state}
     attempt = Attempt(batch, action, {"attempted_state": request.to_state}, change)
     if item.version != request.expected_version:
         attempt.fresh(item, request.expected_version)
@@ -113,6 +113,8 @@ def transition(batch: Batch, request: Transition) -> Changed:
         "from_state": item.state, "to_state": request.to_state,
         "expected_version": item.version, "new_version": item.version + 1,
     }  # fmt: skip
+    if item.state == "IN_PROGRESS" and batch.read.claim(item.item_id) is not None:
+        change = {**change, "holder": None}  # leaving IN_PROGRESS ends the claim: the log says so
     return batch.record(events.ITEM_STATE_CHANGED, about, change)
 
 
