@@ -142,7 +142,9 @@ class ControlPlane:
                 "credential": issued.text.reveal(),
                 "subject": issued.record.workspace,
                 "expires_at": None if expires_ms is None else wire_time(from_epoch_ms(expires_ms)),
-                "link": f"{_origin(request, 'ws')}/link",
+                "link": conductor.link_for(issued.record.workspace)
+                if conductor.link_for is not None
+                else f"{_origin(request, 'ws')}/link",
             }
         )
 

@@ -25,6 +25,9 @@ from conductor_server.server import Address, serve
 from conductor_server.settings import HubSettings
 from conductor_server.tokens import state_of
 
+Beside = Callable[[EmbeddedConductor], contextlib.AbstractAsyncContextManager[str]]
+"""A further way in for sidecars, open while the context is; yields a line that tells of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevOptions:
@@ -48,6 +51,7 @@ async def run_dev(
     *,
     settings: HubSettings | None = None,
     clock: Clock | None = None,
+    beside: Beside | None = None,
 ) -> None:
     """Serve until cancelled.
 
@@ -57,6 +61,7 @@ async def run_dev(
         out: Prints one line.
         settings: Limits, beats and pages.
         clock: The time.
+        beside: A further way in for sidecars.
 
     Raises:
         DevBusy: A conductor already runs on the directory.
@@ -73,24 +78,29 @@ async def run_dev(
             directory.forget_history()
             return await open_history(directory.history)
 
-        conductor = EmbeddedConductor(
-            history, clock or SystemClock(), settings, faults=faults, renew=renew
-        )
+        time = clock or SystemClock()
+        conductor = EmbeddedConductor(history, time, settings, faults=faults, renew=renew)
         try:
-            await _serve(conductor, options, out)
+            await _serve(conductor, options, out, beside)
         finally:
             await conductor.history.close()
 
 
 async def _serve(
-    conductor: EmbeddedConductor, options: DevOptions, out: Callable[[str], None]
+    conductor: EmbeddedConductor,
+    options: DevOptions,
+    out: Callable[[str], None],
+    beside: Beside | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         address = await _listen(stack, conductor, options)
+        also = await stack.enter_async_context(beside(conductor)) if beside else None
         records = conductor.watch()
         now = wire_time(conductor.clock.now())
         options.directory.announce(Running(address.url, address.port, os.getpid(), now))
         out(f"listening on {address.url}  (history {conductor.history.epoch})")
+        if also is not None:
+            out(also)
         if texts := plan_texts(conductor.faults.plan):
             out(f"faults: {' '.join(texts)}  (seed {conductor.faults.seed})")
         for line in await _invitations(conductor, address, options):

@@ -79,6 +79,8 @@ class EmbeddedConductor:
         self.feed = Feed(clock, self.settings.watch_records)
         self.intake = Intake(self.feed, sink)
         self.tokens = TokenDesk(history, clock, credential_ttl_s=self.settings.credential_ttl_s)
+        self.link_for: Callable[[str], str] | None = None
+        """Gives the link's address that an enrollment names; None: this server's own."""
         self._renew = renew
         self._workspaces: dict[str, Workspace] = {}
         self._sessions: set[Delivery] = set()

@@ -25,8 +25,9 @@ class LateAcks:
     """The frames of one link that have been read and whose events are not stored."""
 
     def __init__(self, transport: Transport) -> None:
-        late = isinstance(transport, LateAcknowledgement)
-        self._acknowledge: Callable[[int], None] | None = transport.defer() if late else None
+        self._acknowledge: Callable[[int], None] | None = None
+        if isinstance(transport, LateAcknowledgement):
+            self._acknowledge = transport.defer()
         self._reads: deque[_Read] = deque()
 
     def read(self, frames: int, effects: Sequence[SidecarEffect]) -> None:

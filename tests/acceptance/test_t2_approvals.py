@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -132,7 +131,7 @@ def test_nobody_decides_over_tcp(one: Sidecar, door: Door) -> None:
     for path in (f"/v1/approvals/{request_id}", f"/v1/approvals/{request_id}/grant",
                  "/v1/approvals", "/v1/status", "/v1/push", "/v1/loopback/send"):  # fmt: skip
         for method in ("GET", "POST"):
-            body = {} if method == "POST" else None
+            body: object = {} if method == "POST" else None
             assert outside.ask(method, path, body).status in {404, 405}, path
 
 
@@ -178,30 +177,30 @@ def test_leave_outlives_the_daemon_and_is_given_and_used_without_one(world: Worl
 
 
 def test_the_full_tool_set_asks_before_it_ends_things_and_core_does_not(world: World) -> None:
-    core = world.directory / "core"
-    full = world.directory / "full"
-    for workspace in (core, full):
-        workspace.mkdir()
-    (full / "conductor.toml").write_text('[pack.sidekick]\ntoolset = "full"\n')
+    (world.directory / "full").mkdir()
+    (world.directory / "full/conductor.toml").write_text('[pack.sidekick]\ntoolset = "full"\n')
+    core = socket_door(world.loopback("core", "--log-level", "error"))
+    full = socket_door(world.loopback("full", "--log-level", "error"))
 
-    def kept(workspace: Path) -> str:
-        done = tool_call(world, workspace, "memory:store", {"type": "fact", "content": "x"})
-        return str(done.json["data"]["memory"]["id"])
+    def kept(door: Door) -> str:
+        answer = door.call("memory:store", {"type": "fact", "content": "x"})
+        return str(answer.json["data"]["memory"]["id"])
 
-    assert tool_call(world, core, "memory:forget", {"id": kept(core)}).code == 0
+    assert core.call("memory:forget", {"id": kept(core)}).code == "ok"
     memory = kept(full)
-    codes: dict[str, Any] = {}
-    for tool, given in {
-        "memory:forget": {"id": memory}, "task:cancel": {"id": "task-00000000"},
-        "channel:delete": {"name": "ops"}, "routine:delete": {"id": "routine-00000000"},
-    }.items():  # fmt: skip
-        done = tool_call(world, full, tool, given)
-        codes[tool] = done.json["error"]["code"]
+    codes = {
+        tool: full.call(tool, given).code
+        for tool, given in {
+            "memory:forget": {"id": memory}, "task:cancel": {"id": "task-00000000"},
+            "channel:delete": {"name": "ops"}, "routine:delete": {"id": "routine-00000000"},
+        }.items()
+    }  # fmt: skip
     assert set(codes.values()) == {"APPROVAL_REQUIRED"}, codes
-    listed = world.command("approvals", "list", "--json", "-w", str(full)).json["approvals"]
+    where = full.workspace.root
+    listed = world.command("approvals", "list", "--json", "-w", str(where)).json["approvals"]
     [request] = [of for of in listed if of["tool"] == "memory:forget"]
     assert request["approvals"] == ["sidekick:memory_forget"]
-    decided(world, full, "grant", request["request_id"])
+    decided(world, where, "grant", request["request_id"])
     # The readable shortcut is the same call.
-    done = world.command("sidekick", "memory", "forget", memory, "--json", "-w", str(full))
+    done = world.command("sidekick", "memory", "forget", memory, "--json", "-w", str(where))
     assert (done.code, json.loads(done.out)["data"]["deleted_id"]) == (0, memory)

@@ -102,14 +102,16 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(one: Sidecar, doo
     )
     with socket.create_connection(("127.0.0.1", door.port), SECONDS) as client:
         client.sendall(head.encode())
-        found = client.recv(65536)
+        found = b""
+        while chunk := client.recv(65536):  # it hangs up, whatever was announced
+            found += chunk
     assert found.startswith(b"HTTP/1.1 413")
     assert b"BODY_TOO_LARGE" in found
     large = socket_door(one).ask("POST", "/tools/task:create", b" " * 5_000_000)
     assert large.status == 413
 
 
-@pytest.mark.parametrize(("headers", "status", "code"), [
+DENIED: list[tuple[dict[str, str], int, str]] = [
     ({"Authorization": "Bearer wrong"}, 401, "UNAUTHORIZED"),
     ({"Authorization": "Bearer "}, 401, "UNAUTHORIZED"),
     ({"Authorization": "Basic eDp5"}, 401, "UNAUTHORIZED"),
@@ -122,21 +124,20 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(one: Sidecar, doo
     ({"Sec-Fetch-Site": "cross-site"}, 403, "ORIGIN_REFUSED"),
     ({"Content-Type": "text/plain"}, 415, "MEDIA_TYPE_UNSUPPORTED"),
     ({"Content-Encoding": "gzip"}, 415, "ENCODING_UNSUPPORTED"),
-])  # fmt: skip
+]
+
+
 def test_who_is_not_let_in_is_told_so_and_stands_in_the_journal(
-    shared: World, one: Sidecar, door: Door, headers: Mapping[str, str], status: int, code: str
+    shared: World, one: Sidecar, door: Door
 ) -> None:
-    def denied() -> int:
-        found = journal(shared, one.workspace, "HTTP_REQUEST_DENIED")
-        return sum(of["payload"]["count"] for of in found if of["payload"]["reason"] == code)
-
-    sent = {name: text.replace("PORT", str(door.port)) for name, text in headers.items()}
-    answer = door.ask("POST", "/tools/task:list", {}, sent)
-
-    assert (answer.status, answer.code) == (status, code)
-    assert denied() >= 1
-    if status == 401:
-        assert "Bearer" in str(answer.headers)
+    for headers, status, code in DENIED:
+        sent = {name: text.replace("PORT", str(door.port)) for name, text in headers.items()}
+        answer = door.ask("POST", "/tools/task:list", {}, sent)
+        assert (answer.status, answer.code) == (status, code), headers
+        if status == 401:
+            assert "Bearer" in str(answer.headers)
+    denied = journal(shared, one.workspace, "HTTP_REQUEST_DENIED")
+    assert {code for _, _, code in DENIED} <= {of["payload"]["reason"] for of in denied}
 
 
 SMUGGLED = {
@@ -151,19 +152,18 @@ SMUGGLED = {
 }
 
 
-@pytest.mark.parametrize("rest", SMUGGLED.values(), ids=SMUGGLED.keys())
 def test_what_two_readers_could_understand_differently_is_refused(
-    shared: World, one: Sidecar, door: Door, rest: str
+    shared: World, one: Sidecar, door: Door
 ) -> None:
     before = len(journal(shared, one.workspace, "TOOL_CALL_STARTED"))
-    head = (
-        f"POST /tools/gear:effect HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n"
-        f"Authorization: Bearer {door.token}\r\nContent-Type: application/json\r\n{rest}"
-    )
-    found = raw(door.port, head.encode("latin-1"))
-
-    assert found.split(b" ", 2)[1:2] in ([b"400"], [b"421"], []), found[:200]
-    assert found.count(b"HTTP/1.1 ") <= 1
+    for name, rest in SMUGGLED.items():
+        head = (
+            f"POST /tools/gear:effect HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n"
+            f"Authorization: Bearer {door.token}\r\nContent-Type: application/json\r\n{rest}"
+        )
+        found = raw(door.port, head.encode("latin-1"))
+        assert found.split(b" ", 2)[1:2] in ([b"400"], [b"421"], []), (name, found[:200])
+        assert found.count(b"HTTP/1.1 ") <= 1, name
     assert len(journal(shared, one.workspace, "TOOL_CALL_STARTED")) == before
 
 

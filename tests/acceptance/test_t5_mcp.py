@@ -101,9 +101,10 @@ async def test_a_call_is_the_same_call_on_every_surface(shared: World, one: Side
 
 async def test_a_key_has_one_effect_over_mcp_as_well(shared: World, one: Sidecar) -> None:
     before = effects(one.workspace)
+    keyed: Any = {KEY: "k"}
     async with over_stdio(shared, one) as stdio:
         for _ in range(3):
-            await stdio.call_tool("gear_effect", {"n": 1}, meta={KEY: "k"})
+            await stdio.call_tool("gear_effect", {"n": 1}, meta=keyed)
     typed = tool_call(shared, one.workspace, "gear:effect", {"n": 1}, "--key", "k")
 
     assert typed.json["metadata"]["replayed"] is True

@@ -65,6 +65,11 @@ class Broker:
     def authority_address(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://127.0.0.1:{self.port}"
 
+    @property
+    def user_line(self) -> str:
+        """Mosquitto would give up root's rights, and with them the way to a test's files."""
+        return f"user {getpass.getuser()}"
+
     def address(self, root: str = "conductor") -> str:
         """The address at which a conductor listens."""
         return f"{self.authority_address}/{root}"
@@ -80,7 +85,7 @@ class Broker:
             f"persistence_location {self.directory}/",
             "log_dest stdout", "log_type all",
             "set_tcp_nodelay true",
-            f"user {getpass.getuser()}", *self._tls_lines(), *self._user_lines(), self.extra,
+            self.user_line, *self._tls_lines(), *self._user_lines(), self.extra,
         ]  # fmt: skip
         path = self.directory / "mosquitto.conf"
         path.write_text("\n".join(lines) + "\n")

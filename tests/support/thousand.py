@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import signal
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from multiprocessing.context import ForkServerContext
 from random import Random
 from typing import Literal
 
+import crash_children
 from conductor_adapters.mqtt_listener import MqttListener, listen
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.secret import Secret
@@ -27,7 +29,7 @@ from conductor_state.enrollment import Enrollment
 from conductor_state.history import SqliteHistory
 from conductor_state.identity import write_enrollment
 from conductor_state.schema import load_schema
-from crash_children import RECORDS, Arm, Home, MortalBoard, _begin, replace, run_sidecar
+from crash_children import RECORDS, Arm, Home, MortalBoard, _begin, replace
 from crash_killer import Killer
 from crash_lineage import End, Kill, Life, Lineage, _context, sooner_or_later
 from crash_pack import SLUG
@@ -37,6 +39,7 @@ from installed import install
 EVENTS = 1000
 AHEAD = 40
 """Events that are sent and not acknowledged, at most."""
+COMMIT_S = 0.005
 Carrier = Literal["websocket", "mqtt"]
 ADAPTERS = {"websocket": "crash_adapter:adapter", "mqtt": "crash_mqtt_adapter:adapter"}
 SIDECAR_POINTS = (
@@ -102,7 +105,7 @@ class Thousand(Lineage):
         arm = Arm("", 1, self._generations[end])
         if kill is not None:
             arm = Arm(kill.point, kill.hit, self._generations[end])
-        target = run_sidecar if end == "sidecar" else run_conductor
+        target = run_slow_sidecar if end == "sidecar" else run_conductor
         args = (self.home, arm) if end == "sidecar" else (self.home, arm, self.broker)
         process = self.context.Process(target=target, args=args, daemon=True)
         process.start()
@@ -119,6 +122,21 @@ def _preloaded() -> ForkServerContext:
          "uvicorn.protocols.websockets.websockets_sansio_impl", "uvicorn.protocols.http.h11_impl"]
     )  # fmt: skip
     return context
+
+
+class SlowDisk(Killer):
+    """A killer on a disk that takes its time: a promise given too early is found out."""
+
+    def __call__(self, point: str) -> None:
+        if point == "database.before_commit":
+            time.sleep(COMMIT_S)
+        super().__call__(point)
+
+
+def run_slow_sidecar(home: Home, arm: Arm) -> None:
+    """A child process: the daemon of the crash suite, on a slow disk."""
+    crash_children.Killer = SlowDisk  # type: ignore[misc]  this process only
+    crash_children.run_sidecar(home, arm)
 
 
 def run_conductor(home: Home, arm: Arm, broker: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from conductor_sidecar.cli.dev_mqtt import beside
 from conductor_sidecar.cli.options import json_option
 from conductor_sidecar.cli.output import clean, print_json, print_line, print_table
 from conductor_sidecar.cli.push import parse_payload
@@ -62,11 +63,12 @@ def with_client(function: Callable[..., None]) -> Callable[..., None]:
               help="Make an enrollment token file for it; may be repeated.")  # fmt: skip
 @click.option("--fault", "faults", multiple=True, metavar="NAME[=VALUE]",
               help="Misbehave from the start; see `conductor dev fault --help`.")  # fmt: skip
+@click.option("--mqtt", metavar="URL", help="Serve over a broker too: mqtts://HOST:PORT/ROOT.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which frames.")
 @click.pass_context
 def dev(
     ctx: click.Context, directory: Path | None, port: int | None, host: str, seed: int,
-    workspaces: tuple[str, ...], faults: tuple[str, ...], *, allow_remote: bool,
+    workspaces: tuple[str, ...], faults: tuple[str, ...], mqtt: str | None, *, allow_remote: bool,
 ) -> None:  # fmt: skip
     """Run an embedded conductor in the foreground, until Ctrl-C.
 
@@ -82,7 +84,8 @@ def dev(
         DevOptions(
             directory=DevDirectory(ctx.obj), host=host, port=port, allow_remote=allow_remote,
             workspaces=workspaces, faults=faults, seed=seed,
-        )
+        ),
+        beside(mqtt, ctx.obj),
     )  # fmt: skip
 
 
@@ -93,17 +96,17 @@ async def _open_history(path: Path) -> History:
     return await open_history(path)
 
 
-def _run(options: Any) -> None:
+def _run(options: Any, also: Any) -> None:
     import asyncio
     import signal
 
     from conductor_server.dev_run import run_dev
 
     async def until_signal() -> None:
-        running = asyncio.create_task(run_dev(options, _open_history, _say), name="conductor-dev")
-        loop = asyncio.get_running_loop()
+        serving = run_dev(options, _open_history, _say, beside=also)
+        running = asyncio.create_task(serving, name="conductor-dev")
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, running.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         try:
             await running
         except asyncio.CancelledError:
