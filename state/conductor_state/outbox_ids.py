@@ -16,8 +16,8 @@ import msgspec
 
 from conductor_state.queries import load_queries
 
-RECENT_IDS = 16_384
-"""Ids in memory: about 4 MB."""
+RECENT_IDS = 8192
+"""Ids in memory: about 2 MB."""
 _FULL_TABLE = 4
 """Portions after which a table stops filling, as soon as the other one is empty."""
 

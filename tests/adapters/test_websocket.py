@@ -30,6 +30,7 @@ from conductor_adapters.transport import (
 from conductor_adapters.websocket import SUBPROTOCOL, adapter
 from conductor_adapters.websocket_protocol import READ_BYTES
 from conductor_sdk.secret import Secret
+from virtual_time import turns
 
 TOKEN = Secret("toy-token-0123456789")
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
@@ -116,6 +117,7 @@ async def listening(
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/link?workspace=w"
     finally:
         server.close()
+        await turns()  # a connection that was accepted a moment ago is handed over first
         for connection in connections:
             connection.cancel()
         if connections:

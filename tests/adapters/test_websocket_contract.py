@@ -26,6 +26,7 @@ from conductor_adapters.transport import Adapter, ConnectFailed, LinkOptions, Tr
 from conductor_adapters.websocket import SUBPROTOCOL, adapter
 from conductor_adapters.websocket_protocol import READ_BYTES
 from conductor_sdk.secret import Secret
+from virtual_time import turns
 
 TOKEN = Secret("toy-token")
 
@@ -132,8 +133,10 @@ async def silent_server() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        await turns()  # a connection that was accepted a moment ago is handed over first
         for writer in writers:
             writer.transport.abort()
+        await turns()
         await server.wait_closed()
 
 

@@ -19,6 +19,7 @@ from conductor_adapters.testing.expect import Peer
 from conductor_adapters.transport import Adapter, ConductorBusy, LinkOptions, Transport
 from conductor_sdk.secret import Secret
 from mosquitto import Broker
+from virtual_time import turns
 
 ROOTS = itertools.count()
 
@@ -133,6 +134,8 @@ async def silent_server() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        await turns()  # a connection that was accepted a moment ago is handed over first
         for writer in writers:
             writer.transport.abort()
+        await turns()
         await server.wait_closed()
