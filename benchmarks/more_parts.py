@@ -164,6 +164,8 @@ TOOLS = Part(
     ratios={
         "governed_call_p50_vs_bare": (
             "governed_call_p50", "bare_call_p50", "median time of a governed call, against bare"),
+        "governed_call_p99_vs_bare": (
+            "governed_call_p99", "bare_call_p99", "99th percentile, likewise"),
         "governed_call_16_rate_vs_bare": (
             "governed_call_16_rate", "bare_call_16_rate", "calls a second of 16 callers, likewise"),
     },
