@@ -2,8 +2,8 @@
 
 Run it where all three are installed, with Mosquitto on the path (see docs/adr/0008):
 
-    python -m venv /tmp/clients && /tmp/clients/bin/pip install paho-mqtt gmqtt aiomqtt
-    /tmp/clients/bin/python benchmarks/mqtt_clients.py
+    python -m venv .run/clients && .run/clients/bin/pip install paho-mqtt gmqtt aiomqtt
+    .run/clients/bin/python benchmarks/mqtt_clients.py
 
 Each client subscribes in a process of its own with a persistent session, QoS 1 and a receive
 maximum of 256. "Committed" is a line in a file, synced once for each batch that has arrived.

@@ -42,7 +42,7 @@ class Workspace:
             "out": self.outside, "out-file": self.outside / "secret", "up": self.root,
             "near": self.root / "private", "state": self.root / ".lumenflow", "etc": Path("/etc"),
             "proc": Path("/proc/self/cwd"), "relative": Path("../private"), "loop": Path("loop"),
-            "chain": Path("out"), "new": self.outside / "new", "root": Path("/"),
+            "chain": Path("out"), "new": self.outside / "new", "slash": Path("/"),
         }.items():  # fmt: skip
             (self.shared / name).symlink_to(target)
 
@@ -81,7 +81,7 @@ PATHS = [
     "//etc/passwd",
     "{root}/secret",
     "{outside}/secret",
-    "/proc/self/root/etc/passwd",
+    "/proc/self/cwd/secret",
     "/proc/self/environ",
     "/dev/stdin",
     "~/.ssh/id_rsa",
@@ -110,7 +110,7 @@ PATHS = [
     "shared/loop",
     "shared/chain/secret",
     "shared/new",
-    "shared/root/etc/passwd",
+    "shared/slash/etc/passwd",
     "shared/out/../outside/secret",
     "shared/up/../secret",
     "..\\outside\\secret",

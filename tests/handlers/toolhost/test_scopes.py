@@ -13,7 +13,7 @@ from conductor_handlers.toolhost.scopes import intersect, label, reach
 from conductor_sdk.manifest_tools import NetworkScope, PathScope
 from conductor_sdk.scope_patterns import matches, parse
 
-NPM, GITHUB = "registry.npmjs.org:443", "api.github.com:443"
+PACKAGES, API = "packages.example:443", "api.example:443"
 HOST = "packages/@lumenflow/kernel/src/tool-host/**"
 
 
@@ -71,9 +71,9 @@ FULL, OFF = net(posture="full"), net(posture="off")
             [],
         ),
         ([[FULL]] * 4, ["network:full"]),
-        ([[net(NPM)], [net(GITHUB)], [net(NPM)], [net(NPM)]], []),
-        ([[FULL], [net(NPM)], [net(NPM)], [net(NPM)]], ["network:" + NPM]),
-        ([[net(NPM)], [OFF], [net(NPM)], [net(NPM)]], []),
+        ([[net(PACKAGES)], [net(API)], [net(PACKAGES)], [net(PACKAGES)]], []),
+        ([[FULL], [net(PACKAGES)], [net(PACKAGES)], [net(PACKAGES)]], ["network:" + PACKAGES]),
+        ([[net(PACKAGES)], [OFF], [net(PACKAGES)], [net(PACKAGES)]], []),
         ([[read("**")], [write("**")]], []),
         ([[read("**")], [read(".sidekick/**")]], ["read:.sidekick/**"]),
     ],
