@@ -18,6 +18,7 @@ from conductor_sdk.errors import ConductorError
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar.app import open_stores, workspace_lock
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.identity import identify, local_subject
 from conductor_sidecar.pack_selection import selected_packs
@@ -25,7 +26,6 @@ from conductor_sidecar.packs import BoundPacks, Surroundings
 from conductor_sidecar.settings import Settings
 from conductor_sidecar.stores import Stores
 from conductor_sidecar.tools import Tools, build_tools
-from conductor_sidecar.uplink import Uplink
 
 CLOSE_S = 5.0
 

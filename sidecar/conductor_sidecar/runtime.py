@@ -32,19 +32,19 @@ from conductor_sdk.clock import Clock, epoch_ms, wire_time
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Buried, Settled
 from conductor_sidecar import __version__
-from conductor_sidecar.burials import Burials
+from conductor_sidecar.delivery.burials import Burials
+from conductor_sidecar.delivery.downlink import Downlink
+from conductor_sidecar.delivery.fallback import HttpFallback
+from conductor_sidecar.delivery.keeper import Keeper
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.desk import StoreDesk
-from conductor_sidecar.downlink import Downlink
-from conductor_sidecar.fallback import HttpFallback
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.keeper import Keeper
 from conductor_sidecar.logs import get_logger
 from conductor_sidecar.packs import BoundPacks, pack_reports
 from conductor_sidecar.report import StatusReport
 from conductor_sidecar.settings import Settings
 from conductor_sidecar.systemd.watchdog import Work
 from conductor_sidecar.tools import Tools
-from conductor_sidecar.uplink import Uplink
 
 RESUME_PAGE = 1000
 UPKEEP_S = 1.0

@@ -21,17 +21,17 @@ from conductor_sdk.errors import ConductorError
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar import __version__
 from conductor_sidecar.credentials import Credentials, Identity
-from conductor_sidecar.downlink import Downlink
+from conductor_sidecar.delivery.downlink import Downlink
+from conductor_sidecar.delivery.fallback import HttpFallback, http_base
+from conductor_sidecar.delivery.keeper import Keeper
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.errors import AdapterNotFound
-from conductor_sidecar.fallback import HttpFallback, http_base
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.keeper import Keeper
 from conductor_sidecar.packs import BoundPacks, Surroundings
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings
 from conductor_sidecar.stores import Stores
 from conductor_sidecar.tools import build_tools
-from conductor_sidecar.uplink import Uplink
 
 SOFTWARE = f"conductor-sidecar/{__version__}"
 

@@ -26,9 +26,9 @@ from conductor_sdk.event import KernelEvent, parse_event
 from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.handler import Handled, Outcome, Reject, Retry
 from conductor_sdk.records import KindCounts, Outgoing
-from conductor_sidecar.downlink import GAP_KIND, Downlink
+from conductor_sidecar.delivery.downlink import GAP_KIND, Downlink
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.uplink import Uplink
 from conductor_state.errors import StoreFull
 from conductor_state.memory.dead_letters import MemoryDeadLetters
 from conductor_state.memory.journal import MemoryJournal

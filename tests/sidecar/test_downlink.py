@@ -9,7 +9,7 @@ import pytest
 from conductor_protocol.effects import Deliver, GapDetected, Refused
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Arrival, Cursor
-from conductor_sidecar.downlink import GAP_KIND
+from conductor_sidecar.delivery.downlink import GAP_KIND
 from conductor_state.errors import StoreCorrupt, StoreFull
 from link_bench import EPOCH, KIND, LinkBench, deliver, until
 from virtual_time import turns, virtual

@@ -9,7 +9,7 @@ from conductor_adapters.http import HttpPushResult
 from conductor_adapters.transport import ConnectFailed
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.records import Outgoing
-from conductor_sidecar.fallback import HttpFallback, http_base
+from conductor_sidecar.delivery.fallback import HttpFallback, http_base
 from conductor_sidecar.feed import Feed
 from conductor_state.memory.outbox import MemoryOutbox
 

@@ -13,7 +13,7 @@ from conductor_adapters.transport import ConductorBusy, ConnectFailed, Credentia
 from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.messages import Bye, Drain, Events
 from conductor_sdk.records import Cursor
-from conductor_sidecar.keeper import Keeper
+from conductor_sidecar.delivery.keeper import Keeper
 from conductor_state.errors import StoreCorrupt, StoreFull
 from link_bench import EPOCH, Conductor, LinkBench, until, up_event
 from virtual_time import turns, virtual

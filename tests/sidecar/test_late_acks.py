@@ -7,7 +7,7 @@ from collections.abc import Callable
 from conductor_adapters.memory import pair
 from conductor_adapters.transport import Transport
 from conductor_protocol.effects import Counted, Deliver
-from conductor_sidecar.late_acks import LateAcks
+from conductor_sidecar.delivery.late_acks import LateAcks
 
 
 class Keeping:

@@ -13,7 +13,7 @@ from conductor_adapters.testing.faults import Dice, Fate, FaultyTransport, Scrip
 from conductor_adapters.transport import LinkOptions
 from conductor_protocol.messages import Ack, Beat, Bye, Drain, Error, Events, Head, Limits
 from conductor_sdk.records import Arrival, Cursor
-from conductor_sidecar.link import Link
+from conductor_sidecar.delivery.link import Link
 from conductor_state.errors import StoreFull
 from link_bench import (
     EPOCH,

@@ -11,7 +11,7 @@ import pytest
 from conductor_protocol.messages import PushResult
 from conductor_sdk.errors import EventRefused, QueueFull
 from conductor_sdk.event import KernelEvent
-from conductor_sidecar.uplink import EPHEMERAL_CAP, PAGE_EVENTS, Uplink
+from conductor_sidecar.delivery.uplink import EPHEMERAL_CAP, PAGE_EVENTS, Uplink
 from conductor_state.errors import StoreFull
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps

@@ -12,7 +12,7 @@ from conductor_handlers.toolhost.ports import OpenCall
 from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_sdk.pack import Pack
 from conductor_sidecar.approval_pack import approval_pack
-from conductor_sidecar.keeper import Keeper
+from conductor_sidecar.delivery.keeper import Keeper
 from conductor_sidecar.packs import BoundPacks, Surroundings
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings

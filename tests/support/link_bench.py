@@ -35,10 +35,10 @@ from conductor_sdk.event import KernelEvent
 from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.handler import Handled
 from conductor_sdk.records import Arrival, Position, Receipt
-from conductor_sidecar.downlink import GAP_KIND, Downlink
+from conductor_sidecar.delivery.downlink import GAP_KIND, Downlink
+from conductor_sidecar.delivery.link import Link
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.link import Link
-from conductor_sidecar.uplink import Uplink
 from conductor_state.memory.journal import MemoryJournal
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.memory.replay_log import MemoryReplayLog

@@ -37,10 +37,10 @@ from conductor_protocol.sidecar_session import SidecarSession
 from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Cursor
-from conductor_sidecar.downlink import Downlink
+from conductor_sidecar.delivery.downlink import Downlink
+from conductor_sidecar.delivery.late_acks import LateAcks
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.late_acks import LateAcks
-from conductor_sidecar.uplink import Uplink
 
 E = TypeVar("E", bound=Exception)
 

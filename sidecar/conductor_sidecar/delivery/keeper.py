@@ -22,12 +22,12 @@ from conductor_protocol.effects import Close, Connected
 from conductor_protocol.messages import Head, PackNotice
 from conductor_sdk.clock import Clock, wire_time
 from conductor_sdk.records import Cursor
-from conductor_sidecar.downlink import Downlink
+from conductor_sidecar.delivery.downlink import Downlink
+from conductor_sidecar.delivery.link import Link
+from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
-from conductor_sidecar.link import Link
 from conductor_sidecar.logs import get_logger
 from conductor_sidecar.report import LinkReport, LinkState
-from conductor_sidecar.uplink import Uplink
 
 LOOK_S = 1.0
 """Seconds between two looks at the enrollment while waiting."""
