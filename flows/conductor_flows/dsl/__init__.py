@@ -1,0 +1,1 @@
+"""Flows written as typed Python functions."""

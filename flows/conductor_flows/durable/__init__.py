@@ -1,0 +1,1 @@
+"""Checkpoints, leases, timers and signals: what a run leaves behind to be resumed."""

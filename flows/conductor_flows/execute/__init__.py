@@ -1,0 +1,1 @@
+"""Running a flow: what fires when, and the tasks that do it."""
