@@ -12,7 +12,7 @@ out of small documents where they are not set.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -86,6 +86,8 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """An opaque key expression, as `customer_id:window_start`."""
     scope: IdempotencyScope | None = None
     ttl_ms: Millis | None = msgspec.field(default=None, name="ttlMs")
+    ttl: str | None = None
+    """The ISO 8601 text of `ttl_ms`, where the document had one."""
     key_spec: KeySpec | None = None
     """The key in full; `key` is then its fields joined by colons."""
 
@@ -156,8 +158,7 @@ class Buffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Transform(msgspec.Struct, frozen=True):
     """A conversion between the ports of an edge."""
 
-    kind: str
-    """`into`, the only one."""
+    kind: Literal["into"]
 
 
 class EdgeIR(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -171,6 +172,8 @@ class EdgeIR(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     partition_key: str | None = None
     timeout_ms: Millis | None = None
     transform: Transform | None = None
+    timeout: str | None = None
+    """The ISO 8601 text of `timeout_ms`, where the document had one."""
     id: str | None = None
     partition: PartitionKey | None = None
     """The partition in full; `partition_key` is then its expression."""
@@ -201,6 +204,8 @@ class CheckpointIR(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     kind: str | None = None
     """hitl, timer or signal."""
     ttl_ms: Millis | None = None
+    ttl: str | None = None
+    """The ISO 8601 text of `ttl_ms`, where the document had one."""
     payload: Named | None = None
     view: View | None = None
     escalation: Escalation | None = None
