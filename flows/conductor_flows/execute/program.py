@@ -22,6 +22,11 @@ class Port(Protocol):
         """Of the type; None for an opaque port."""
         ...
 
+    @property
+    def kind(self) -> Any:
+        """The Python type; equal kinds hand values on as they are. None for an opaque port."""
+        ...
+
     def decode(self, value: Any) -> Any:
         """Turn JSON into the port's type.
 
@@ -31,7 +36,7 @@ class Port(Protocol):
         ...
 
     def encode(self, value: Any) -> Any:
-        """Turn a value of the port's type into JSON; raises `PortRefused` as `decode`."""
+        """Turn a value into JSON, by what it is; JSON values stay. Raises as `decode`."""
         ...
 
     def schema(self) -> dict[str, Any]:

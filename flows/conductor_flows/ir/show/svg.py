@@ -13,8 +13,8 @@ from conductor_flows.ir.show.layout import columns
 from conductor_flows.ir.show.marks import EdgeMark, NodeMark, edges, nodes
 from conductor_flows.ir.terms import NodeKind
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 200, 56, 110, 34, 24
-TITLE_MAX, UNDER_MAX, LABEL_MAX = 24, 34, 18
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 200, 56, 140, 34, 24
+TITLE_MAX, UNDER_MAX, LABEL_MAX = 24, 34, 24
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1c2733; }
   .under, .label { font-size: 10px; fill: #5b6b7b; }
@@ -78,9 +78,13 @@ def _edge(line: EdgeMark, places: dict[str, Place]) -> str:
     if not line.label:
         return drawn
     # Near the target: edges that leave one node together part there.
-    x, y = x2 - GAP_X // 2 + 4, y2 - 6
-    text = escape(_cut(line.label, LABEL_MAX))
-    return f'{drawn}<text class="label" text-anchor="middle" x="{x}" y="{y}">{text}</text>'
+    x, parts = x2 - GAP_X // 2 + 4, line.label.split(", ")
+    texts = (
+        f'<text class="label" text-anchor="middle" x="{x}" y="{y2 - 6 - 12 * row}">{text}</text>'
+        for row, part in enumerate(reversed(parts))
+        for text in [escape(_cut(part, LABEL_MAX))]
+    )
+    return drawn + "".join(texts)
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,0 +1,187 @@
+"""What can go wrong while a flow runs.
+
+Promise: errors that the registry of diagnostics knows carry its code. Refusal: nothing is caught
+here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from conductor_sdk.errors import ConductorError, Exit
+
+
+class Failure(StrEnum):
+    """Why a node failed, as far as a repetition is concerned."""
+
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    AUTH = "auth"
+    PERMANENT = "permanent"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    POLICY_DENIED = "policy_denied"
+    TIMEOUT = "timeout"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self in {Failure.TRANSIENT, Failure.RATE_LIMITED, Failure.TIMEOUT}
+
+
+class FlowError(ConductorError):
+    """A run of a flow failed."""
+
+    code = "FLOW_FAILED"
+    default_hint = "run it with: flows run local … --json"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for programs."""
+        return self.data
+
+
+class PortRefused(FlowError):
+    """A value does not fit its port."""
+
+    code = "FLOW_PORT_REFUSED"
+    default_hint = "compare it with the schema: flows graph show --schemas"
+    exit_code = Exit.USAGE
+
+    def __init__(self, detail: str, *, pointer: str = "") -> None:
+        """Say what is wrong and where.
+
+        Args:
+            detail: What does not fit.
+            pointer: JSON Pointer into the value.
+        """
+        super().__init__(detail, data={"pointer": pointer})
+        self.pointer = pointer
+
+
+class Unroutable(FlowError):
+    """A surface cannot read what it chooses by."""
+
+    code = "FLOW_UNROUTABLE"
+
+
+class NodeFailed(FlowError):
+    """A node failed."""
+
+    code = "FLOW_NODE_FAILED"
+
+    def __init__(
+        self, alias: str, detail: str, *, kind: str = "handler_error",
+        failure: Failure = Failure.TRANSIENT,
+    ) -> None:  # fmt: skip
+        """Say which and how.
+
+        Args:
+            alias: The node.
+            detail: What its function said.
+            kind: As in the metric `executor.node_errors_total`.
+            failure: Whether a repetition helps.
+        """
+        super().__init__(f"{alias}: {detail}", data={"node": alias, "kind": kind})
+        self.alias = alias
+        self.kind = kind
+        self.failure = failure
+        self.said = detail
+
+
+class TimeBudget(NodeFailed):
+    """A node or an edge took longer than it may."""
+
+    code = "TIME015"
+
+    def __init__(self, alias: str, detail: str) -> None:
+        super().__init__(alias, detail, kind="timeout", failure=Failure.TIMEOUT)
+
+
+class DeadlineExceeded(FlowError):
+    """The run did not end before its deadline."""
+
+    code = "FLOW_DEADLINE_EXCEEDED"
+    retryable = True
+
+
+class Cancelled(FlowError):
+    """The run was cancelled."""
+
+    code = "FLOW_CANCELLED"
+
+    def __init__(self, reason: str) -> None:
+        """Say why: external, stream_cancelled, deadline, node_error, switch_no_target."""
+        super().__init__(reason, data={"reason": reason})
+        self.reason = reason
+
+
+class MissingOutput(FlowError):
+    """Nothing reached the capture."""
+
+    code = "FLOW_MISSING_OUTPUT"
+
+
+class UnknownAlias(FlowError):
+    """The flow has no such node, or it is of the wrong kind."""
+
+    code = "FLOW_UNKNOWN_ALIAS"
+    exit_code = Exit.USAGE
+
+
+class UnregisteredNode(FlowError):
+    """There is no function behind a node."""
+
+    code = "FLOW_UNREGISTERED_NODE"
+
+
+class SurfaceUnsupported(FlowError):
+    """This host does not serve a control surface."""
+
+    code = "CTRL901"
+
+
+class SurfaceInvalid(FlowError):
+    """The configuration of a control surface cannot be used."""
+
+    code = "CTRL110"
+
+
+class IfInvalid(SurfaceInvalid):
+    """The configuration of an `if` cannot be used."""
+
+    code = "CTRL120"
+
+
+class CapabilitiesMissing(FlowError):
+    """Nothing is bound to what the flow asks for."""
+
+    code = "CAP101"
+    default_hint = "bind it: --bind resource::kv=memory"
+
+
+class CapabilityUndeclared(FlowError):
+    """A node used what it did not declare."""
+
+    code = "CAP110"
+    default_hint = "declare it: @node(uses=[…])"
+
+
+class MemoryLimit(FlowError):
+    """A run holds more than it may."""
+
+    code = "RUN050"
+
+
+class NodeError(Exception):
+    """Raised by a node's function to say how it failed. Anything else counts as transient."""
+
+    def __init__(self, failure: Failure, message: str) -> None:
+        """Classify the failure.
+
+        Args:
+            failure: Whether a repetition helps.
+            message: For people; no secrets.
+        """
+        super().__init__(message)
+        self.failure = failure

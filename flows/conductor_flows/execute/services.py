@@ -1,0 +1,33 @@
+"""What a host gives to the runs that it hosts.
+
+Promise: everything that a run takes from outside is here, so that a test may give all of it.
+Refusal: nothing is looked up anywhere else.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.plan import CAPTURE_CAPACITY
+from conductor_flows.execute.surfaces import SERVED
+from conductor_flows.ir.terms import SurfaceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What runs may use."""
+
+    capabilities: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Providers by the hint that they satisfy, as `resource::kv::read`."""
+    recorder: Recorder | None = None
+    random: Callable[[], float] = random.random
+    """For the jitter of retries."""
+    served: frozenset[SurfaceKind] = SERVED
+    """Control surfaces that the host serves; a flow with another is CTRL901."""
+    capture_capacity: int = CAPTURE_CAPACITY
+    """Results that may be outstanding."""

@@ -1,0 +1,169 @@
+"""What becomes of an invocation that has ended.
+
+Promise: outputs are placed before inputs are let go, so nothing is ever nowhere; a failure is
+repeated, passed over or ends the run, as the node's plan says, and by nobody else. Refusal: it
+begins nothing and waits for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from conductor_flows.execute.board import Board, NodeState
+from conductor_flows.execute.errors import Failure, NodeFailed, TimeBudget, Unroutable
+from conductor_flows.execute.items import NEVER, Group, Invocation, Item
+from conductor_flows.execute.plan import Loop
+from conductor_flows.execute.routing import Output, chosen, elements, follow
+
+NOTHING: Final = object()
+"""What a node gives that gives nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The invocation is to be run again at that time."""
+
+    at: float
+
+
+class Settler:
+    """Ends invocations on a board."""
+
+    def __init__(self, board: Board, spread: Callable[[], float]) -> None:
+        self._board = board
+        self._spread = spread
+
+    def done(self, invocation: Invocation, value: Any, now: float) -> None:
+        """Place what an invocation gave.
+
+        Raises:
+            Unroutable: A surface cannot choose; the invocation is still active, and `failed` is
+                the answer.
+        """
+        board = self._board
+        state = board.nodes[invocation.node]
+        outputs = [] if value is NOTHING else self._route(state, invocation, value)
+        self._release(state, invocation)
+        if state.plan.captures and value is not NOTHING:
+            board.captured.append((invocation.scope, value))
+        reserved = set(state.plan.outputs)
+        for output in outputs:
+            # The first on each edge has its place; the rest waits for one.
+            if output.edge in reserved and not state.backlog:
+                reserved.discard(output.edge)
+                board.put(output.edge, output.item, now)
+            else:
+                state.backlog.append(output)
+        board.consume(invocation.items)
+        for edge in reserved:
+            board.freed(edge)
+
+    def _route(self, state: NodeState, invocation: Invocation, value: Any) -> list[Output]:
+        board, plan, scope = self._board, state.plan, invocation.scope
+        turns = invocation.items[0].turns
+        edges = list(chosen(plan, value, board.view))
+        if plan.loop is not None:
+            again = self._round(state, plan.loop, invocation, value)
+            if again is not None:
+                return [again]
+            turns = tuple(turn for turn in turns if turn[0] != plan.index)
+            edges = [edge for edge in edges if edge != plan.loop.back_edge]
+        outputs: list[Output] = []
+        if plan.expand is not None:
+            outputs += self._expand(state, invocation, value)
+            edges = [edge for edge in edges if edge != plan.expand.edge]
+        if plan.collects is not None and scope.group is not None:
+            expand = board.nodes[plan.collects].plan.expand
+            scope.result, scope.taken = value, True
+            edges = [edge for edge in edges if expand is None or edge != expand.collect]
+        return outputs + [Output(edge, Item(value, scope, turns=turns)) for edge in edges]
+
+    def _round(
+        self, state: NodeState, loop: Loop, invocation: Invocation, value: Any
+    ) -> Output | None:
+        """Send an item round a loop again, if it is to go on."""
+        plan, item = state.plan, invocation.items[0]
+        if follow(plan, loop.go_on, self._board.view(plan.index, value), "loop") is not True:
+            return None
+        counts = dict(item.turns)
+        counts[plan.index] = counts.get(plan.index, 1) + 1
+        if counts[plan.index] > loop.max_iterations:
+            raise Unroutable(f"{plan.alias}: more than {loop.max_iterations} rounds")
+        turns = tuple(counts.items())
+        return Output(loop.back_edge, Item(value, item.scope, turns=turns))
+
+    def _expand(self, state: NodeState, invocation: Invocation, value: Any) -> list[Output]:
+        expand = state.plan.expand
+        if expand is None:
+            return []
+        found = elements(state.plan, expand.items, self._board.view(state.plan.index, value))
+        group = Group(state.plan.index, invocation.scope, len(found))
+        state.groups += 1
+        if not found:
+            self._board.complete(group)
+        turns = invocation.items[0].turns
+        pairs = zip(found, group.scopes, strict=True)
+        return [Output(expand.edge, Item(each, scope, turns=turns)) for each, scope in pairs]
+
+    def _release(self, state: NodeState, invocation: Invocation) -> None:
+        """Give back everything that an invocation had for itself."""
+        board = self._board
+        del board.active[invocation.number]
+        state.running -= 1
+        board.promised -= state.plan.captures
+        for edge in state.plan.outputs:
+            board.queues[edge].reserved -= 1
+        for edge, item in zip(invocation.edges, invocation.items, strict=True):
+            board.queues[edge].release(item.lane)
+        board.wake(state.plan.index)
+
+    def failed(
+        self, invocation: Invocation, failure: Failure, detail: str, now: float
+    ) -> Again | NodeFailed | None:
+        """Decide about a failure: again, the end of the run, or None: passed over."""
+        board, state = self._board, self._board.nodes[invocation.node]
+        plan = state.plan
+        out_of_time = min(item.deadline for item in invocation.items) <= now
+        retry = plan.retry
+        if (
+            retry is not None and failure.repeats and not out_of_time
+            and invocation.attempt < retry.attempts
+        ):  # fmt: skip
+            delay_s = retry.delay_s(invocation.attempt, self._spread())
+            invocation.attempt += 1
+            return Again(now + delay_s)
+        if plan.on_failure == "fail":
+            if failure is Failure.TIMEOUT:
+                return TimeBudget(plan.alias, detail)
+            return NodeFailed(plan.alias, detail)
+        if plan.on_failure == "dead_letter":
+            board.dead.append((plan.index, invocation.value, detail))
+        board.dropped[plan.on_failure] += 1
+        self._release(state, invocation)
+        board.consume(invocation.items)
+        for edge in plan.outputs:
+            board.freed(edge)
+        return None
+
+    def expired(self, node: int, item: Item, now: float) -> NodeFailed | None:
+        """Give up an item that waited too long before a node; an error ends the run."""
+        board, plan = self._board, self._board.plan.nodes[node]
+        if item.gone or item.deadline > now or item.deadline == NEVER:
+            return None
+        lanes = next(
+            (queue for edge in plan.inputs if item in (queue := board.queues[edge]).waiting()), None
+        )
+        if lanes is None:
+            return None  # it is being worked on: the attempt has the same deadline
+        detail = f"an item waited longer than {lanes.plan.timeout_s:g} s"
+        if plan.on_failure == "fail":
+            return TimeBudget(plan.alias, detail)
+        if plan.on_failure == "dead_letter":
+            board.dead.append((node, item.value, f"TIME015: {detail}"))
+        board.dropped["timeout"] += 1
+        lanes.withdraw(item)
+        board.consume((item,))
+        board.freed(lanes.plan.index)
+        return None
