@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo servers test check lint types soak bench bench-more docs lock clean
+.PHONY: help setup run demo servers test check lint types soak bench bench-more docs lock simulate clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,7 +43,11 @@ types: setup
 	$(BIN)/basedpyright
 
 soak: setup ## the full fault sweeps
-	$(BIN)/python -m pytest -m soak --timeout 3600
+	$(BIN)/python -m pytest -m soak --timeout 7200
+
+SEEDS ?= 1000
+simulate: setup ## whole worlds in virtual time, one for each seed: make simulate SEEDS=10000
+	$(BIN)/python tests/simulation --seeds $(SEEDS)
 
 bench: setup ## measure, then write benchmarks/results.json and benchmarks/README.md
 	$(BIN)/python -m benchmarks
@@ -53,6 +57,8 @@ bench-more: setup ## journal, plans, tools, sidekick: benchmarks/MORE.md
 
 docs: setup ## write the generated pages under docs/
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/doctor.py
+	$(BIN)/python docs/flows.py
 	$(BIN)/python docs/sidekick.py
 	$(BIN)/python docs/protocol/generate.py
 

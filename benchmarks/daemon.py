@@ -55,6 +55,7 @@ def make_workspace(
     directory: Path, name: str, port: int, *, database: Path | None = None, config: str = ""
 ) -> Workspace:
     """Enroll a fresh workspace with the conductor on `port`; `database` becomes its store."""
+    from conductor_sdk.secret import Secret
     from conductor_sidecar.app import enroll_workspace
     from conductor_sidecar.enrollment import Grant
 
@@ -62,7 +63,7 @@ def make_workspace(
     root.mkdir()
     (root / "conductor.toml").write_text(_CONFIG + config, encoding="utf-8")
     workspace = resolve_workspace(root)
-    grant = Grant("bench-credential", SUBJECT, f"ws://127.0.0.1:{port}/link")
+    grant = Grant(Secret("bench-credential"), SUBJECT, f"ws://127.0.0.1:{port}/link")
     asyncio.run(enroll_workspace(workspace, grant))
     if database is not None:
         shutil.copyfile(database, workspace.sidecar_db)

@@ -89,6 +89,10 @@ class _Journal:
         """Run statements and entries in one commit."""
         return await self.store.transaction(lambda inner: work(_Transaction(inner)))
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a reading on the file as it is."""
+        return await self.store.view(lambda inner: work(inner.connection))
+
 
 def measure(bench: Bench) -> None:
     """Make the plans, then ask them in interleaved rounds."""

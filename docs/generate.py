@@ -19,6 +19,8 @@ from conductor_sdk.errors import ConductorError, Exit
 from conductor_sidecar.cli.main import ALIASES, cli
 from conductor_sidecar.config import describe_settings
 from conductor_sidecar.http.openapi import installed_document
+from conductor_sidecar.metrics.catalogue import CATALOGUE, PROCESS
+from conductor_sidecar.metrics.tallies import BOUNDS
 
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGES = (
@@ -47,6 +49,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "exit-codes.md": exits_page(),
         "commands.md": commands_page(),
+        "metrics.md": metrics_page(),
         "openapi.json": json.dumps(installed_document(), indent=1) + "\n",
     }
 
@@ -95,6 +98,27 @@ def commands_page() -> str:
     for words, command in _commands(cli, ["conductor"]):
         parts += [f"## {' '.join(words)}", "", "```text", _help(words, command), "```", ""]
     return "\n".join(parts)
+
+
+def metrics_page() -> str:
+    """Return the table of metrics."""
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | "
+        f"{', '.join(f'`{label}`' for label in metric.labels) or 'none'} | {metric.help} |"
+        for metric in CATALOGUE
+    ]
+    bounds = ", ".join(f"{bound:g}" for bound in BOUNDS)
+    process = ", ".join(f"`{name}`" for name in PROCESS)
+    return "\n".join([
+        "# Metrics", "", NOTE, "",
+        "Served as `/metrics`: [how to scrape](../how-to/watch.md#scrape-it). Counters of events",
+        "go on over a restart, everything else begins with the process. A series of a handler, a",
+        "tool or a reason begins with its first event. Labels are bounded: a kind that no pack",
+        "declares is `other`, and so is the hundredth code.", "",
+        "| Metric | Type | Labels | Meaning |", "|---|---|---|---|", *rows, "",
+        f"Histograms have the buckets {bounds} seconds, and each its `_sum` and `_count`.", "",
+        f"Beside these, of the process: {process}.", "",
+    ])  # fmt: skip
 
 
 def error_classes() -> dict[str, type[ConductorError]]:

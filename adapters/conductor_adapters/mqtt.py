@@ -18,7 +18,6 @@ from conductor_adapters.errors import BrokerLost, NoConductor, PublishDenied, To
 from conductor_adapters.mqtt_address import MqttAddress, parse_sidecar_address
 from conductor_adapters.mqtt_link import CONTROL_ROOM, LinkFacts, MqttLink, own_window
 from conductor_adapters.mqtt_refusal import (
-    explain,
     refused_connection,
     refused_link,
     refused_subscription,
@@ -34,6 +33,7 @@ from conductor_adapters.mqtt_wire import (
     decode,
     encode,
 )
+from conductor_adapters.opening import explain
 from conductor_adapters.transport import (
     ConnectFailed,
     LinkOptions,
@@ -220,7 +220,7 @@ def _login(where: MqttAddress, credential: Secret, options: LinkOptions, link: b
     secure = where.endpoint.secure
     return Login(
         endpoint=where.endpoint, client_id=where.client_id, user=where.workspace,
-        password=credential.reveal(),
+        password=credential,
         tls=client_tls(options.ca_file, options.cert_file, options.key_file) if secure else None,
         receive_maximum=own_window(options)[0] + CONTROL_ROOM,
         # A larger frame still reaches the link, which answers it with a code.

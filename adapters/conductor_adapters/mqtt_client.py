@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from conductor_adapters.endpoint import Endpoint
 from conductor_adapters.mqtt_wire import CONTROL_TYPE
+from conductor_sdk.secret import Secret
 
 KEEPALIVE_S = 30
 SESSION_EXPIRY_S = 3600
@@ -39,7 +40,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     client_id: str
     user: str
-    password: str
+    password: Secret
     tls: ssl.SSLContext | None
     receive_maximum: int
     max_packet_bytes: int
@@ -75,7 +76,7 @@ def new_client(login: Login) -> Client:
     # The connection counts what is in flight itself: paho ignores the broker's receive maximum.
     client.max_inflight_messages_set(_MAX_IN_FLIGHT)
     if login.password:
-        client.username_pw_set(login.user, login.password)
+        client.username_pw_set(login.user, login.password.reveal())
     if login.tls is not None:
         client.tls_set_context(login.tls)  # pyright: ignore[reportUnknownMemberType]  untyped in paho
     properties = new_properties(PacketTypes.WILLMESSAGE)

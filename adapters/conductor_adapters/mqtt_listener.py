@@ -21,7 +21,8 @@ from conductor_adapters.endpoint import client_tls
 from conductor_adapters.link_end import CLOSED_HERE
 from conductor_adapters.mqtt_address import level, parse_root_address, presence_topic
 from conductor_adapters.mqtt_reception import AcceptedLink, Reception
-from conductor_adapters.mqtt_refusal import explain, refused_connection, refused_subscription
+from conductor_adapters.mqtt_refusal import refused_connection, refused_subscription
+from conductor_adapters.opening import explain
 from conductor_adapters.transport import LinkOptions, TransportError
 from conductor_sdk.secret import Secret
 
@@ -131,7 +132,7 @@ class MqttListener:
         tls = client_tls(options.ca_file, options.cert_file, options.key_file) if secure else None
         return Login(
             endpoint=self._endpoint, client_id=f"{level(self._root)}:conductor", user=self._user,
-            password=self._credential.reveal(), tls=tls, receive_maximum=RECEIVE_MAXIMUM,
+            password=self._credential, tls=tls, receive_maximum=RECEIVE_MAXIMUM,
             max_packet_bytes=2 * options.max_frame_bytes + 65_536,
             timeout_s=options.open_timeout_s, will=Will(self._presence, b"", retain=True),
         )  # fmt: skip

@@ -99,25 +99,3 @@ def why_lost(detail: str, reason: ReasonCode | None) -> tuple[type[LinkClosed], 
             return PacketTooLarge, "the broker closed the connection"
         case _:
             return BrokerLost, detail
-
-
-def explain(error: BaseException, endpoint: Endpoint, timeout_s: float) -> BaseException:
-    """Translate whatever ended a connection's opening; what is not ours comes back as it is."""
-    import ssl
-
-    match error:
-        case TransportError():
-            return error
-        case TimeoutError():
-            return ConnectFailed(f"{endpoint} did not answer within {timeout_s:g} s")
-        case ssl.SSLCertVerificationError():
-            return ConnectFailed(
-                f"{endpoint} has an untrusted certificate: {error.verify_message}",
-                hint="give the issuer's PEM file as ca_file, or correct the host name",
-            )
-        case OSError():
-            return ConnectFailed(f"{endpoint}: {error.strerror or error}")
-        case ValueError():
-            return ConnectFailed(f"{endpoint} has an impossible host name")
-        case _:
-            return error

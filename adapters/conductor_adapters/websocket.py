@@ -16,12 +16,8 @@ from conductor_adapters.dial import dial
 from conductor_adapters.endpoint import Endpoint, bearer, client_tls, parse_endpoint
 from conductor_adapters.http_refusal import refusal
 from conductor_adapters.link_end import ABNORMAL
-from conductor_adapters.transport import (
-    ConnectFailed,
-    LinkOptions,
-    Transport,
-    TransportError,
-)
+from conductor_adapters.opening import explain
+from conductor_adapters.transport import ConnectFailed, LinkOptions, Transport
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.secret import Secret
 
@@ -69,7 +65,7 @@ class WebSocketAdapter:
             _check(wire, link, endpoint, credential)
         except BaseException as error:
             await link.close(ABNORMAL)
-            failure = _explain(error, endpoint, options)
+            failure = explain(error, endpoint, options.open_timeout_s)
             if failure is error:
                 raise
             raise failure from None
@@ -156,27 +152,6 @@ def _check(
         raise ConnectFailed(f"{endpoint} is not a WebSocket server: {wire.handshake_exc}")
     if wire.subprotocol != SUBPROTOCOL:
         raise ConnectFailed(f"{endpoint} does not speak {SUBPROTOCOL}")
-
-
-def _explain(error: BaseException, endpoint: Endpoint, options: LinkOptions) -> BaseException:
-    import ssl
-
-    match error:
-        case TransportError():
-            return error
-        case TimeoutError():
-            return ConnectFailed(f"{endpoint} did not answer within {options.open_timeout_s:g} s")
-        case ssl.SSLCertVerificationError():
-            return ConnectFailed(
-                f"{endpoint} has an untrusted certificate: {error.verify_message}",
-                hint="give the issuer's PEM file as ca_file, or correct the host name",
-            )
-        case OSError():
-            return ConnectFailed(f"{endpoint}: {error.strerror or error}")
-        case UnicodeError():
-            return ConnectFailed(f"{endpoint} has an impossible host name")
-        case _:
-            return error
 
 
 adapter = WebSocketAdapter()

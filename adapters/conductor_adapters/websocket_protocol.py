@@ -169,7 +169,10 @@ class WebSocketLink(asyncio.BufferedProtocol):
         if events and self._end is None:
             self._take(cast("list[Frame]", events))
         if self._wire.state is State.OPEN:
-            self._flush()
+            if self._drained is None:
+                self._flush()
+            else:  # pongs for a peer that does not read them would pile up: they are dropped
+                self._wire.data_to_send()
             if not self._paused and self._fill() >= 1 and self._network is not None:
                 self._paused = True
                 self._network.pause_reading()

@@ -8,7 +8,7 @@ its heartbeat answers the time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -25,6 +25,8 @@ from conductor_server.approvals import (
 from conductor_server.errors import BadRequest, ForeignWorkspace
 from conductor_server.http_wire import answer, bearer, body_of
 from conductor_server.hub import EmbeddedConductor
+from conductor_server.rotation import version_of
+from conductor_server.tokens import Issued
 
 SYNC_INTERVAL_S = 30
 
@@ -39,6 +41,11 @@ _B = TypeVar("_B", bound=_Named)
 
 class _Workspace(msgspec.Struct, frozen=True):
     workspace_id: str | None = None
+
+
+class _Enrolling(msgspec.Struct, frozen=True):
+    rotate: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """A version of the credential, 0 for a new one; None: this is an enrollment."""
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -135,18 +142,23 @@ class ControlPlane:
     async def _enroll(self, request: Request) -> Response:
         conductor = self._conductor
         conductor.admit()
+        asked = await body_of(request, _Enrolling, self._limit)
+        if asked.rotate is not None:
+            return await self._rotate(bearer(request), asked.rotate)
         issued = await conductor.enroll(bearer(request))
-        expires_ms = issued.record.expires_ms
-        return answer(
-            {
-                "credential": issued.text.reveal(),
-                "subject": issued.record.workspace,
-                "expires_at": None if expires_ms is None else wire_time(from_epoch_ms(expires_ms)),
-                "link": conductor.link_for(issued.record.workspace)
-                if conductor.link_for is not None
-                else f"{_origin(request, 'ws')}/link",
-            }
-        )
+        workspace = issued.record.workspace
+        own = f"{_origin(request, 'ws')}/link"
+        link = own if conductor.link_for is None else conductor.link_for(workspace)
+        return answer({**_granted(issued), "subject": workspace, "link": link})
+
+    async def _rotate(self, credential: str, version: int) -> Response:
+        """Give a sidecar its next credential, or hear that it is in use."""
+        conductor = self._conductor
+        record = await conductor.rotations.authenticate(credential)
+        issued = await conductor.rotations.fetch(record, version)
+        if issued is None:
+            return answer({"version": version})
+        return answer(_granted(issued))
 
     async def _policies(self, request: Request) -> Response:
         await self._call(request, _Workspace)
@@ -214,11 +226,20 @@ class ControlPlane:
 
     async def _call(self, request: Request, shape: type[_B]) -> tuple[str, _B]:
         """Authenticate, then read the body, then compare the workspace that it names."""
-        record = await self._conductor.tokens.authenticate(bearer(request))
+        record = await self._conductor.rotations.authenticate(bearer(request))
         body = await body_of(request, shape, self._limit)
         if body.workspace_id not in (None, record.workspace):
             raise ForeignWorkspace(f"{body.workspace_id!r} is not {record.workspace!r}")
         return record.workspace, body
+
+
+def _granted(issued: Issued) -> dict[str, object]:
+    expires_ms = issued.record.expires_ms
+    return {
+        "credential": issued.text.reveal(),
+        "version": version_of(issued.record),
+        "expires_at": None if expires_ms is None else wire_time(from_epoch_ms(expires_ms)),
+    }
 
 
 def _origin(request: Request, scheme: str) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn, Protocol, assert_never
+from typing import NamedTuple, NoReturn, assert_never
 
 from conductor_protocol.conductor_session import ConductorConfig, ConductorSession
 from conductor_protocol.effects import (
@@ -28,43 +28,13 @@ from conductor_protocol.effects import (
     PushArrived,
     Send,
 )
-from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
-from conductor_server.activity import EventRef, Feed
-from conductor_server.intake import Intake
-from conductor_server.ports import History, HistoryEvent, Link
+from conductor_server.activity import EventRef
+from conductor_server.house import House
+from conductor_server.ports import HistoryEvent, Link, TokenRecord
 from conductor_server.resume import resume
-from conductor_server.settings import HubSettings
+from conductor_server.rotation import URL
 from conductor_server.workspace import Workspace
-
-
-class House(Protocol):
-    """What a session needs of its conductor."""
-
-    @property
-    def history(self) -> History:
-        """The present history; a restart may have put another in its place."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The time."""
-        ...
-
-    @property
-    def settings(self) -> HubSettings:
-        """Limits, beats and pages."""
-        ...
-
-    @property
-    def feed(self) -> Feed:
-        """Where to tell what happens."""
-        ...
-
-    @property
-    def intake(self) -> Intake:
-        """Where pushed events go."""
-        ...
 
 
 class _Over(Exception):
@@ -81,11 +51,15 @@ class Ending(NamedTuple):
 class Delivery:
     """Serves a workspace over one link. `run` once."""
 
-    def __init__(self, house: House, workspace: Workspace, link: Link) -> None:
+    def __init__(
+        self, house: House, workspace: Workspace, link: Link,
+        credential: TokenRecord | None = None,
+    ) -> None:  # fmt: skip
         settings = house.settings
         self._house = house
         self._workspace = workspace
         self._link = link
+        self._credential = credential
         self._session = ConductorSession(
             ConductorConfig(
                 limits=settings.limits,
@@ -121,6 +95,18 @@ class Delivery:
         if not self._stopping.is_set():
             self._stop = (code, reason, error_code)
             self._stopping.set()
+
+    @property
+    def workspace(self) -> str:
+        """Whom it serves."""
+        return self._workspace.name
+
+    async def rotate(self) -> None:
+        """Tell the sidecar that a credential waits for it, if one does."""
+        version = await self._house.rotations.waiting(self.workspace, self._credential)
+        if version is not None:
+            with contextlib.suppress(_Over, ConductorError):
+                await self._perform(self._session.rotate(version, URL, self._now()))
 
     async def ended(self) -> None:
         """Wait until the link is closed and the workspace released."""
@@ -257,6 +243,7 @@ class Delivery:
             )
         )
         self._open.set()
+        await self.rotate()
 
     async def _store(self, push: PushArrived) -> None:
         house, name = self._house, self._workspace.name

@@ -25,6 +25,7 @@ from conductor_server.errors import (
     DevAnswered,
     DevNotRunning,
     FaultSyntax,
+    NothingToRotate,
     OperatorRefused,
     RestartUnavailable,
     TokenNotFound,
@@ -38,7 +39,8 @@ _OK = 200
 _BY_CODE: Mapping[str, type[ConductorError]] = {
     kind.code: kind
     for kind in (
-        BadRequest, EventMalformed, FaultSyntax, OperatorRefused, RestartUnavailable, TokenNotFound,
+        BadRequest, EventMalformed, FaultSyntax, NothingToRotate, OperatorRefused,
+        RestartUnavailable, TokenNotFound,
     )
 }  # fmt: skip
 

@@ -114,6 +114,23 @@ class TokenNotFound(NotFound):
     default_hint = "run: conductor dev token list"
 
 
+class NothingToRotate(ServerRefusal):
+    """The workspace has no valid credential."""
+
+    code = "NOTHING_TO_ROTATE"
+    status = 404
+    default_hint = "enroll it: conductor dev token issue WORKSPACE, then conductor enroll"
+    exit_code = Exit.NOT_FOUND
+
+
+class RotationNotWaiting(ServerRefusal):
+    """No new credential of that version waits."""
+
+    code = "ROTATION_NOT_WAITING"
+    status = 409
+    default_hint = "order one: conductor dev token rotate WORKSPACE"
+
+
 class WrongMethod(ServerRefusal):
     """The path exists, but not with this method."""
 

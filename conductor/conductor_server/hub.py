@@ -8,7 +8,6 @@ and no database is opened here; links come in through `attach`, stores through t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from conductor_protocol.codec import check_events
 from conductor_protocol.messages import PushResult
 from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
-from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.records import Outgoing
 from conductor_server.activity import Activity, EventRef, Feed
 from conductor_server.delivery import Delivery
@@ -26,7 +24,9 @@ from conductor_server.errors import RefusingConnections, RestartUnavailable
 from conductor_server.faults import FaultBoard
 from conductor_server.intake import Intake, PushSink
 from conductor_server.ports import History, HistoryEvent, Link, TokenRecord
+from conductor_server.rotation import OVERLAP_S, Ordered, Rotations, no_crash
 from conductor_server.settings import HubSettings
+from conductor_server.to_send import ToSend
 from conductor_server.tokens import Issued, TokenDesk
 from conductor_server.workspace import Workspace, WorkspaceView
 
@@ -41,14 +41,6 @@ class Sent(NamedTuple):
     event_id: str
 
 
-class ToSend(msgspec.Struct, frozen=True):
-    """An event on its way down, before it has an id."""
-
-    kind: str
-    payload: Mapping[str, Any]
-    idempotency_key: str | None = None
-
-
 class EmbeddedConductor:
     """One conductor. Everything happens on one event loop."""
 
@@ -61,6 +53,7 @@ class EmbeddedConductor:
         faults: FaultBoard | None = None,
         sink: PushSink | None = None,
         renew: Renew | None = None,
+        crash_point: Callable[[str], None] = no_crash,
     ) -> None:
         """Build a conductor on a history, which it does not close.
 
@@ -71,6 +64,7 @@ class EmbeddedConductor:
             faults: The switches that make it misbehave.
             sink: Must have taken pushed events before they are confirmed.
             renew: How `restart(forget=True)` gets a new history; None: it is refused.
+            crash_point: Called between the steps of a rotation, for fault suites.
         """
         self.history = history
         self.clock = clock
@@ -79,6 +73,7 @@ class EmbeddedConductor:
         self.feed = Feed(clock, self.settings.watch_records)
         self.intake = Intake(self.feed, sink)
         self.tokens = TokenDesk(history, clock, credential_ttl_s=self.settings.credential_ttl_s)
+        self.rotations = Rotations(self.tokens, clock, self.feed, crash_point=crash_point)
         self.link_for: Callable[[str], str] | None = None
         """Gives the link's address that an enrollment names; None: this server's own."""
         self._renew = renew
@@ -119,17 +114,27 @@ class EmbeddedConductor:
         record = await self.tokens.revoke(token_id)
         self.feed.tell("token_revoked", record.workspace, token_id)
         if record.purpose == "credential":
+            await self.rotations.withdraw(record)
             await self.disconnect(record.workspace, code=1008, reason="credential revoked")
         return record
 
-    async def attach(self, link: Link, subject: str) -> None:
+    async def rotate(self, workspace: str, overlap_s: float = OVERLAP_S) -> Ordered:
+        """Let a workspace fetch a new credential, and tell its sidecar; as `Rotations.order`."""
+        ordered = await self.rotations.order(workspace, overlap_s)
+        for session in [one for one in self._sessions if one.workspace == workspace]:
+            await session.rotate()
+        return ordered
+
+    async def attach(self, link: Link, subject: str, record: TokenRecord | None = None) -> None:
         """Serve one session over a link until it ends, then close the link.
 
         Args:
             link: Open; authenticated by whoever calls.
             subject: The workspace of the presented credential.
+            record: The credential's; None: it was presented to a broker.
         """
-        delivery = Delivery(self, await self.workspace(subject), self.faults.wrap(link))
+        live = await self.workspace(subject)
+        delivery = Delivery(self, live, self.faults.wrap(link), record)
         self._sessions.add(delivery)
         try:
             await delivery.run()
@@ -151,6 +156,7 @@ class EmbeddedConductor:
         payload: Mapping[str, Any],
         idempotency_key: str | None = None,
         *,
+        traceparent: str | None = None,
         again: bool = False,
     ) -> Sent:
         """Append one event to a workspace's history; durable when this returns.
@@ -161,7 +167,7 @@ class EmbeddedConductor:
         Raises:
             EventMalformed: The kind or the payload has the wrong shape.
         """
-        event = ToSend(kind, payload, idempotency_key)
+        event = ToSend(kind, payload, idempotency_key, traceparent)
         [sent] = await self.send_many(workspace, [event], again=again)
         return sent
 
@@ -173,14 +179,7 @@ class EmbeddedConductor:
         Raises:
             EventMalformed: One of them has the wrong shape; none was appended.
         """
-        built = [
-            build_kernel_event_v2(
-                {"kind": event.kind, "from": workspace, "payload": event.payload},
-                idempotency_key=event.idempotency_key,
-                clock=self.clock,
-            )
-            for event in events
-        ]
+        built = [event.build(workspace, self.clock) for event in events]
         return await self.append(
             workspace, [Outgoing(e.event_id, e.kind, e.to_json()) for e in built], again=again
         )
@@ -218,15 +217,7 @@ class EmbeddedConductor:
         self, workspace: str | None, after: int, limit: int, *, wait_s: float = 0.0
     ) -> list[HistoryEvent]:
         """Read pushed events after a sequence; with none there, wait up to `wait_s` for one."""
-        stored = self.intake.stored
-        events = await self.history.pushed(workspace, after, limit)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                while not events and wait_s:
-                    await stored.wait()
-                    stored = self.intake.stored
-                    events = await self.history.pushed(workspace, after, limit)
-        return events
+        return await self.intake.page(lambda: self.history.pushed(workspace, after, limit), wait_s)
 
     async def forget(self, workspace: str, through: int) -> int:
         """Drop events up to a sequence from the history, so that a gap can be practised."""

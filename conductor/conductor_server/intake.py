@@ -8,6 +8,7 @@ subject of its credential is never stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from conductor_protocol.effects import Arrived, Refused
@@ -15,7 +16,7 @@ from conductor_protocol.messages import PushResult
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.records import Outgoing
 from conductor_server.activity import EventRef, Feed
-from conductor_server.ports import History
+from conductor_server.ports import History, HistoryEvent
 
 PushSink = Callable[[str, Sequence[KernelEvent]], Awaitable[None]]
 """Called with the workspace and its stored events, duplicates included, before they are
@@ -66,6 +67,20 @@ class Intake:
         self.stored.set()
         self.stored = asyncio.Event()
         return results
+
+    async def page(
+        self, read: Callable[[], Awaitable[list[HistoryEvent]]], wait_s: float
+    ) -> list[HistoryEvent]:
+        """Read stored events; with none there, wait up to `wait_s` for one."""
+        stored = self.stored
+        events = await read()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not events and wait_s:
+                    await stored.wait()
+                    stored = self.stored
+                    events = await read()
+        return events
 
     def tell_refused(self, subject: str, refused: Sequence[Refused]) -> None:
         """Tell the watchers of events that broke a limit or the event shape."""

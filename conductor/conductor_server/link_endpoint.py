@@ -19,6 +19,7 @@ from conductor_sdk.errors import ConductorError
 from conductor_server.errors import BadRequest, LinkEnded, NotWebSocket
 from conductor_server.http_wire import bearer, refusal
 from conductor_server.hub import EmbeddedConductor
+from conductor_server.ports import TokenRecord
 
 _LINGER_S = 1.0
 
@@ -78,20 +79,19 @@ class LinkEndpoint:
         socket = WebSocket(scope, receive, send)
         await receive()  # websocket.connect: nothing but the request itself
         try:
-            subject = await self._subject(socket)
+            credential = await self._admitted(socket)
         except ConductorError as error:
             self._conductor.feed.tell("refused", detail=error.message)
             await _deny(refusal(error), receive, send)
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL, "headers": []})
-        await self._conductor.attach(WebSocketLink(receive, send), subject)
+        await self._conductor.attach(WebSocketLink(receive, send), credential.workspace, credential)
 
-    async def _subject(self, socket: WebSocket) -> str:
+    async def _admitted(self, socket: WebSocket) -> TokenRecord:
         self._conductor.admit()
-        record = await self._conductor.tokens.authenticate(bearer(socket))
         if PROTOCOL not in socket.scope["subprotocols"]:
             raise BadRequest(f"the link speaks the subprotocol {PROTOCOL}")
-        return record.workspace
+        return await self._conductor.rotations.authenticate(bearer(socket))
 
 
 async def _deny(response: Response, receive: Receive, send: Send) -> None:

@@ -50,14 +50,17 @@ class Loopback:
         await self.conductor.attach(link, self._subject)
 
     async def send(
-        self, kind: str, payload: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Sent:
+        self, kind: str, payload: Mapping[str, Any], *, idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Sent:  # fmt: skip
         """Send an event down as the conductor; durable in the history when this returns.
 
         Raises:
             EventMalformed: The kind or the payload has the wrong shape.
         """
-        return await self.conductor.send(self._subject, kind, payload, idempotency_key)
+        return await self.conductor.send(
+            self._subject, kind, payload, idempotency_key, traceparent=traceparent
+        )
 
     async def close(self) -> None:
         """End the link, if there is one."""

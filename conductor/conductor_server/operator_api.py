@@ -7,7 +7,7 @@ sidecar's credential opens nothing here.
 from __future__ import annotations
 
 import hmac
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -19,8 +19,10 @@ from conductor_sdk.secret import Secret
 from conductor_server.errors import BadRequest, OperatorRefused
 from conductor_server.fault_plan import plan_texts
 from conductor_server.http_wire import answer, bearer, body_of
-from conductor_server.hub import EmbeddedConductor, Sent, ToSend
+from conductor_server.hub import EmbeddedConductor, Sent
 from conductor_server.ports import HistoryEvent, TokenRecord
+from conductor_server.rotation import OVERLAP_S
+from conductor_server.to_send import ToSend
 from conductor_server.tokens import ENROLLMENT_TTL_S, state_of
 
 COUNT_MAX = 100_000
@@ -41,6 +43,7 @@ class SendOrder(msgspec.Struct, frozen=True, kw_only=True):
     """With a count over 1 each event gets the key with `-1`, `-2`, … behind it."""
     count: int = 1
     again: bool = False
+    traceparent: str | None = None
 
 
 class TokenOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,13 @@ class RevokeOrder(msgspec.Struct, frozen=True):
     """The body of `POST /dev/tokens/revoke`."""
 
     token_id: str
+
+
+class RotateOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /dev/tokens/rotate`."""
+
+    workspace: str
+    overlap_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = OVERLAP_S
 
 
 class FaultOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +129,7 @@ class OperatorApi:
             Route("/dev/tokens", self._tokens, methods=["GET"]),
             Route("/dev/tokens", self._issue, methods=["POST"]),
             Route("/dev/tokens/revoke", self._revoke, methods=["POST"]),
+            Route("/dev/tokens/rotate", self._rotate, methods=["POST"]),
             Route("/dev/faults", self._faults, methods=["GET", "POST", "DELETE"]),
             Route("/dev/restart", self._restart, methods=["POST"]),
             Route("/dev/disconnect", self._disconnect, methods=["POST"]),
@@ -133,7 +144,7 @@ class OperatorApi:
         sent: list[Sent] = []
         for start in range(0, order.count, _SEND_BATCH):
             batch = [
-                ToSend(order.kind, order.payload, _numbered(order, number))
+                ToSend(order.kind, order.payload, _numbered(order, number), order.traceparent)
                 for number in range(start, min(start + _SEND_BATCH, order.count))
             ]
             sent += await self._conductor.send_many(order.workspace, batch, again=order.again)
@@ -170,6 +181,10 @@ class OperatorApi:
         order = await self._order(request, RevokeOrder)
         record = await self._conductor.revoke(order.token_id)
         return answer(token_line(record, epoch_ms(self._conductor.clock.now())))
+
+    async def _rotate(self, request: Request) -> Response:
+        order = await self._order(request, RotateOrder)
+        return answer(await self._conductor.rotate(order.workspace, order.overlap_s))
 
     async def _faults(self, request: Request) -> Response:
         board = self._conductor.faults

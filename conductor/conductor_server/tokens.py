@@ -28,6 +28,8 @@ from conductor_server.errors import (
 from conductor_server.ports import History, TokenRecord
 
 CREDENTIAL_PREFIX = "csc_"
+WAITING = "waiting:"
+"""Begins the digest of a credential that is ordered and has no text yet: no text has it."""
 ENROLLMENT_TTL_S = 86_400.0
 """An enrollment token that nobody used ends after a day."""
 
@@ -54,7 +56,7 @@ class TokenDesk:
         """
         self.history = history
         self._clock = clock
-        self._credential_ttl_s = credential_ttl_s
+        self.credential_ttl_s = credential_ttl_s
         self._redeeming = asyncio.Lock()
 
     async def issue(self, workspace: str, *, ttl_s: float = ENROLLMENT_TTL_S) -> Issued:
@@ -102,7 +104,7 @@ class TokenDesk:
             now_ms = epoch_ms(self._clock.now())
             await self.history.put_token(msgspec.structs.replace(record, used_ms=now_ms))
             secret = Secret(CREDENTIAL_PREFIX + secrets.token_urlsafe(32))
-            ttl = self._credential_ttl_s
+            ttl = self.credential_ttl_s
             credential = TokenRecord(
                 token_id="crd-" + record.token_id.removeprefix("tok-"),
                 digest=digest(secret.reveal()),
@@ -165,9 +167,14 @@ def digest(text: str) -> str:
 
 
 def state_of(record: TokenRecord, now_ms: int) -> str:
-    """Say in one word what a record is worth: `revoked`, `used`, `expired` or `valid`."""
+    """Say in one word what a record is worth.
+
+    It is `revoked`, `used`, `expired`, `waiting` to be fetched, or `valid`.
+    """
     if record.revoked_ms is not None:
         return "revoked"
+    if record.digest.startswith(WAITING):
+        return "waiting"
     if record.used_ms is not None:
         return "used"
     if record.expires_ms is not None and record.expires_ms <= now_ms:

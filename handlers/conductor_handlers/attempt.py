@@ -38,9 +38,12 @@ current_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar
 class Attempt:
     """The worker's hold on the handler that it runs; one per worker, reused."""
 
-    __slots__ = ("deadline", "expired", "job", "task")
+    __slots__ = ("began", "deadline", "expired", "job", "task", "time")
 
     def __init__(self) -> None:
+        self.time = asyncio.get_running_loop().time
+        self.began = 0.0
+        """Loop time at which the job, or the last one, began."""
         self.task: asyncio.Task[None] | None = None
         self.job: Job | None = None
         """The running job; None between jobs."""
@@ -76,12 +79,13 @@ async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer
         asyncio.CancelledError: Only when the worker itself is being stopped.
     """
     subscriber = job.subscriber
+    attempt.began = attempt.time()
     if subscriber.convert is not None:
         typed = _typed(event, subscriber.slug, subscriber.convert)
         if not isinstance(typed, KernelEvent):
             return typed
         event = typed
-    attempt.deadline = asyncio.get_running_loop().time() + subscriber.deadline_s
+    attempt.deadline = attempt.began + subscriber.deadline_s
     attempt.job = job
     try:
         outcome: Outcome = await subscriber.handler(event, subscriber.ctx)

@@ -14,15 +14,20 @@ from typing import Any
 
 from conductor_handlers.attempt import current_attempt
 from conductor_handlers.ports import ClaimStore, Publisher
+from conductor_handlers.traced import handed_on, own_traceparent
 from conductor_sdk.clock import Clock
 from conductor_sdk.context import JournalPort, Log, PushReceipt, StoragePort, SyncPort, ToolPort
 from conductor_sdk.errors import EventMalformed, SubjectMismatch, UnknownKind
-from conductor_sdk.event import KernelEvent, event_from_fields, parse_event
+from conductor_sdk.event import KernelEvent, event_from_fields, parse_event, with_context
 from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.replay import PackReplayLog
 
 RECENT_KEYS = 32_768
 """Keys put and perhaps not yet committed; more than can be waiting for the settler."""
+
+
+COLONS_MAX = 2048
+"""An event with no more has fewer keys than any limit of the link; with more it gets no context."""
 
 
 class PackKeys:
@@ -77,11 +82,26 @@ class PackSyncPort:
             event = self._built(event)
         if event.schema_version != 1:
             self._check_ours(event)
-        body = event.to_json()
+        event, body = self._traced(event)
         if len(body) > self._max_event_bytes:
             raise EventMalformed(f"{len(body)} bytes, the limit is {self._max_event_bytes}")
         # Events built by hand skipped the parser: check them as if they came from outside.
-        return parse_event(body)
+        return with_context(parse_event(body), event.traceparent, event.tracestate)
+
+    def _traced(self, event: KernelEvent) -> tuple[KernelEvent, bytes]:
+        """Encode an event in its pusher's trace context, which never takes it over a limit.
+
+        A pack's own context stands. A version 1 event has no place for one on the wire; there it
+        is kept beside the event only.
+        """
+        body = event.to_json()
+        context = handed_on()
+        if event.traceparent is None and context[0] is not None:
+            traced = with_context(event, *context)
+            longer = traced.to_json()
+            if len(longer) <= self._max_event_bytes and longer.count(b":") <= COLONS_MAX:
+                return traced, longer
+        return event, body
 
     def _check_ours(self, event: KernelEvent) -> None:
         if event.kind not in self._emits:
@@ -126,6 +146,11 @@ class DaemonContext:
         """The event loop's time at which the current attempt is cancelled; None outside one."""
         attempt = current_attempt.get()
         return None if attempt is None or attempt.job is None else attempt.deadline
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context for a pack's own requests; None outside an attempt."""
+        return own_traceparent()
 
     async def push(
         self, kind: str, payload: Mapping[str, Any], *, key: str | None = None

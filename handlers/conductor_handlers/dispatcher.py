@@ -17,18 +17,22 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from conductor_handlers.attempt import Attempt, call_handler, current_attempt
+from conductor_handlers.deadlines import keep_deadlines
+from conductor_handlers.decision import decide
 from conductor_handlers.intake import Intake
 from conductor_handlers.lanes import Job, Lane, Lanes
 from conductor_handlers.outcomes import OutcomeWriter
-from conductor_handlers.ports import ClaimStore, DispatchObserver
+from conductor_handlers.pause import Pause
+from conductor_handlers.ports import ClaimStore, DispatchObserver, HandlerTimes, Tracer
 from conductor_handlers.preparation import prepare
-from conductor_handlers.settlement import Answer, delivered, settle
+from conductor_handlers.rebinding import rebind
+from conductor_handlers.settlement import Answer
 from conductor_handlers.subscribers import Routes, done_key
+from conductor_handlers.traced import TracedCalls
 from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.event import KernelEvent
-from conductor_sdk.handler import Handled, Ignored, Replayed
-from conductor_sdk.records import Buried, Delivered, Pending, RetryLater, Settled
+from conductor_sdk.records import Buried, Delivered, Pending, RetryLater
 
 TURN_JOBS = 64
 """Jobs that a lane may run before other lanes get a turn."""
@@ -61,6 +65,8 @@ class Dispatcher:
         random: Callable[[], float],
         settings: DispatchSettings | None = None,
         observer: DispatchObserver | None = None,
+        times: HandlerTimes | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -69,12 +75,16 @@ class Dispatcher:
         self._lanes = Lanes()
         self._intake = Intake(store, routes, clock, self._lanes, self._settings.held_in_memory)
         self._observer = observer
+        self._times = times
+        self._traced = None if tracer is None else TracedCalls(tracer)
+        self._call = call_handler if self._traced is None else self._traced.call
         self._writer = OutcomeWriter(store, observer)
         self._attempts: list[Attempt] = []
         self._idle: list[asyncio.Future[None]] = []
         self._group: asyncio.TaskGroup | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._draining = False
+        self._pause = Pause()
 
     @property
     def in_flight(self) -> int:
@@ -87,9 +97,33 @@ class Dispatcher:
         return {"lanes": len(self._lanes), "ready": self._lanes.ready, "running": running,
                 "waiting": self._lanes.waiting(), "jobs": self._lanes.jobs}  # fmt: skip
 
-    def set_routes(self, routes: Routes) -> None:
-        """Replace the subscriptions; events already in lanes keep theirs."""
-        self._intake.routes = routes
+    async def pause(self, timeout_s: float) -> bool:
+        """Begin nothing more and wait for what runs; False: it took longer, and all goes on.
+
+        While it lasts, `submit` waits, and no event is claimed. `go_on` ends it.
+        """
+        paused = await self._pause.begin(timeout_s)
+        if not paused:
+            self._wake()
+        return paused
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._pause.end()
+        self._wake()
+
+    def adopt(self, routes: Routes, settings: DispatchSettings) -> None:
+        """Take over other subscriptions and settings, in a pause.
+
+        Events in lanes go on with their pack's new handler; those whose pack does not subscribe
+        any more are unhandled.
+        """
+        self._intake.routes, self._settings = routes, settings
+        self._writer.add_all(rebind(self._lanes, routes))
+        for idle in self._idle:  # workers that are too many now look, and end
+            if not idle.done():
+                idle.set_result(None)
+        self._idle.clear()
 
     async def submit(self, batch: Sequence[tuple[int, KernelEvent]]) -> None:
         """Claim a batch of fresh events, in order of arrival, and queue it for its lanes.
@@ -99,7 +133,8 @@ class Dispatcher:
         """
         if self._draining:
             return  # stored already: they run after the next start
-        unhandled = await self._intake.fresh(batch)
+        async with self._pause.door:
+            unhandled = await self._intake.fresh(batch)
         if self._draining:
             await self._store.release([job.position for job in self._lanes.drain()])
             return
@@ -120,7 +155,8 @@ class Dispatcher:
         """Run until `drain` has finished or the task is cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            keeper = group.create_task(self._keep_deadlines(), name="dispatcher.deadlines")
+            keeping = keep_deadlines(self._attempts)
+            keeper = group.create_task(keeping, name="dispatcher.deadlines")
             self._wake()
             try:
                 await self._writer.run()
@@ -154,7 +190,7 @@ class Dispatcher:
         return len({job.position for job in left})
 
     def _wake(self) -> None:
-        if self._group is None or self._draining:
+        if self._group is None or self._draining or self._pause.on:
             return
         wanted = min(self._lanes.ready, self._settings.concurrency)
         while wanted and self._idle:
@@ -174,14 +210,18 @@ class Dispatcher:
         slice_end = loop.time() + SLICE_S
         # A handler may have swallowed the cancellation that was meant for its worker.
         while not (self._draining or (attempt.task is not None and attempt.task.cancelling())):
-            lane = self._lanes.take()
+            if len(self._attempts) > self._settings.concurrency:
+                self._attempts.remove(attempt)
+                return
+            lane = None if self._pause.on else self._lanes.take()
             if lane is None:
                 idle = loop.create_future()
                 self._idle.append(idle)
                 await idle
                 slice_end = loop.time() + SLICE_S
                 continue
-            await self._turn(lane, attempt)
+            with self._pause.turn():
+                await self._turn(lane, attempt)
             await self._writer.room()
             if loop.time() > slice_end:
                 await asyncio.sleep(0)
@@ -193,7 +233,7 @@ class Dispatcher:
             ready: KernelEvent | Answer | None = job.event
             if ready is None or not job.claimed or job.attempts > 1 or job.redriven:
                 try:
-                    ready = await prepare(job, self._store)
+                    ready = await prepare(job, self._store, self._writer.reached)
                 except ConductorError as error:
                     self._put_off(lane, error)
                     return
@@ -201,19 +241,22 @@ class Dispatcher:
                 self._lanes.done(lane)
                 continue
             if isinstance(ready, KernelEvent):
-                answer = await call_handler(job, ready, attempt)
+                answer = await self._call(job, ready, attempt)
+                if self._times is not None:
+                    seconds = attempt.time() - attempt.began
+                    self._times.ran(job.subscriber.slug, ready.kind, answer, seconds)
             else:
-                answer = ready
-            settled = self._decide(job, answer)
+                answer = ready if self._traced is None else self._traced.not_run(job, ready)
+            settled = decide(job, answer, self._clock, self._random)
             if isinstance(settled, RetryLater):
-                self._writer.add(settled)
+                job.after = self._writer.add(settled)
                 job.claimed = False
                 delay_s = (settled.not_before_ms - epoch_ms(self._clock.now())) / 1000
                 self._hold(lane, delay_s)
                 return
             self._lanes.done(lane)
             self._finish(job, settled)
-            if self._draining:
+            if self._draining or self._pause.on:
                 break
         if not self._draining:
             self._lanes.finish(lane)
@@ -229,17 +272,6 @@ class Dispatcher:
         if self._observer is not None:
             self._observer.trouble(error)
         self._hold(lane, STORE_RETRY_S)
-
-    def _decide(self, job: Job, answer: Answer) -> Settled:
-        keys: tuple[tuple[str, str], ...] = ()
-        if job.keys:
-            keys, job.keys = tuple(job.keys), None
-        if isinstance(answer, (Handled, Replayed, Ignored)):
-            return delivered(job.position, answer, keys)
-        return settle(
-            job.position, answer, job.attempts, job.subscriber.policy,
-            now_ms=epoch_ms(self._clock.now()), roll=self._random(), keys=keys,
-        )  # fmt: skip
 
     def _finish(self, job: Job, settled: Delivered | Buried) -> None:
         """Hand an answer to the writer; a shared event waits for all its subscribers."""
@@ -266,13 +298,3 @@ class Dispatcher:
 
         timer = loop.call_later(max(0.0, delay_s), due)
         self._timers.add(timer)
-
-    async def _keep_deadlines(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            now = loop.time()
-            for attempt in self._attempts:
-                attempt.expire(now)
-            running = [a.deadline for a in self._attempts if a.job is not None]
-            nearest = min(running, default=now + 1.0) - now
-            await asyncio.sleep(min(1.0, max(0.02, nearest)))

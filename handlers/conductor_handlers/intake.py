@@ -45,8 +45,12 @@ class Intake:
             joint = Joint(len(subscribers)) if len(subscribers) > 1 else None
             for subscriber in subscribers:
                 self._put(
-                    Job(position, event, subscriber, attempts=1, claimed=True, joint=joint), event
-                )
+                    Job(
+                        position, event, subscriber, attempts=1, claimed=True, joint=joint,
+                        kind=event.kind,
+                    ),
+                    event,
+                )  # fmt: skip
         if len(wanted) == len(batch):
             return []
         return [
@@ -86,7 +90,7 @@ class Intake:
             self._put(
                 Job(
                     item.position, event, subscriber, attempts=item.attempts,
-                    redriven=item.redriven, joint=joint,
+                    redriven=item.redriven, joint=joint, kind=event.kind,
                 ),
                 event,
             )

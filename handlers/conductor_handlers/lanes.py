@@ -7,6 +7,7 @@ holds its own lane only. Refusal: no I/O, no clock, no handler is known here.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 
 import msgspec
@@ -16,8 +17,12 @@ from conductor_sdk.event import KernelEvent
 from conductor_sdk.records import Position
 
 
-class Job(msgspec.Struct, eq=False, gc=False):
-    """One event for one subscriber. It refers to nothing that refers back to it."""
+class Job(msgspec.Struct, eq=False):
+    """One event for one subscriber.
+
+    The garbage collector must see it: its subscriber's context leads to the daemon, whose lanes
+    lead back to the jobs that a stop left.
+    """
 
     position: Position
     event: KernelEvent | None
@@ -27,11 +32,15 @@ class Job(msgspec.Struct, eq=False, gc=False):
     """Attempts counted, the claimed one included."""
     claimed: bool = False
     """Whether the next run is already counted in the store."""
+    after: int = 0
+    """The writer's number of the outcome of the last attempt; the next one is counted after it."""
     redriven: bool = False
     joint: Joint | None = None
     """Shared by the jobs of one event with several subscribers."""
     keys: list[tuple[str, str]] | None = None
     """Replay keys put while the job ran."""
+    kind: str = ""
+    """The event's; known while its body is not in memory."""
 
 
 class LaneState(Enum):
@@ -118,6 +127,21 @@ class Lanes:
         """Take the finished job off the head of its lane."""
         lane.jobs.popleft()
         self.jobs -= 1
+
+    def sift(self, keeps: Callable[[Job], bool]) -> list[Job]:
+        """Take out the jobs that are not kept, and return them. No lane may be running."""
+        out: list[Job] = []
+        for lane in list(self._lanes.values()):
+            kept = deque(job for job in lane.jobs if keeps(job))
+            if len(kept) < len(lane.jobs):
+                staying = set(map(id, kept))
+                out += [job for job in lane.jobs if id(job) not in staying]
+                lane.jobs = kept
+            if not kept and lane.state is LaneState.READY:
+                self.unready(lane)
+                self.finish(lane)
+        self.jobs -= len(out)
+        return out
 
     def drain(self) -> list[Job]:
         """Empty everything; return the jobs that never finished."""

@@ -29,6 +29,8 @@ class OutcomeWriter:
         self._keys: list[tuple[str, str]] = []
         self._release: list[int] = []
         self._writing = 0
+        self._added = self._written = 0
+        self._progress = asyncio.Event()
         self._dirty = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -40,12 +42,14 @@ class OutcomeWriter:
         """Outcomes that are decided and not yet durable."""
         return len(self._outcomes) + self._writing
 
-    def add(self, outcome: Settled) -> None:
-        """Queue one outcome."""
+    def add(self, outcome: Settled) -> int:
+        """Queue one outcome; returns its number, for `reached`."""
         self._outcomes.append(outcome)
+        self._added += 1
         self._dirty.set()
         if len(self._outcomes) >= HIGH_WATER:
             self._roomy.clear()
+        return self._added
 
     def add_all(self, outcomes: Sequence[Settled]) -> None:
         """Queue outcomes."""
@@ -61,6 +65,16 @@ class OutcomeWriter:
         """Wait while too many outcomes are on their way to the disk."""
         if not self._roomy.is_set():
             await self._roomy.wait()
+
+    async def reached(self, number: int) -> None:
+        """Wait until the outcome with this number, and all before it, are durable.
+
+        On a slow disk the next attempt may be due before the last one's outcome is written, which
+        gives its claim back: a claim before that would be given back with it, uncounted.
+        """
+        while self._written < number:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def close(self, *, release: Sequence[int]) -> None:
         """Write what is left, give `release` back without an attempt, and end `run`."""
@@ -89,6 +103,8 @@ class OutcomeWriter:
             self._writing = len(batch)
             await self._write(batch, keys)
             self._writing = 0
+            self._written += len(batch)
+            self._progress.set()
             self._roomy.set()
 
     async def _write(self, batch: list[Settled], keys: list[tuple[str, str]]) -> None:

@@ -33,6 +33,8 @@ class Candidate:
     """Where it comes from, for people."""
     load: Callable[[], object]
     """Imports it; may raise anything."""
+    module: str = ""
+    """The dotted name of the module that holds it, where it is installed."""
 
 
 def given_pack(pack: Pack) -> Candidate:
@@ -52,6 +54,7 @@ def installed_packs() -> list[Candidate]:
             point.name,
             f"{distribution} {point.dist.version}" if point.dist else "an entry point",
             point.load,
+            point.module,
         )
         for distribution, point in found
     ]

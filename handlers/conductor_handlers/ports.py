@@ -60,6 +60,44 @@ class Publisher(Protocol):
         ...
 
 
+class HandlerTimes(Protocol):
+    """Told of every attempt, for metrics: it is called once an event, so it must be quick."""
+
+    def ran(self, slug: str, kind: str, answer: object, seconds: float) -> None:
+        """Count one attempt of a pack's handler; `answer` is an outcome or an error."""
+        ...
+
+
+class Span(Protocol):
+    """A recorded piece of work. Nothing here waits or raises."""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C context of what this span causes."""
+        ...
+
+    @property
+    def tracestate(self) -> str | None:
+        """What goes along with it."""
+        ...
+
+    def tool(self, name: str) -> Span:
+        """Begin a span below this one: a call of a tool."""
+        ...
+
+    def end(self, outcome: str, error: str | None = None) -> None:
+        """Finish it, once; `error` is a code, where it failed."""
+        ...
+
+
+class Tracer(Protocol):
+    """Records attempts. Where nobody does there is no tracer, rather than one that does nothing."""
+
+    def handle(self, event: KernelEvent, *, pack: str, attempt: int, redriven: bool) -> Span | None:
+        """Begin the span of an attempt; None where the event's trace is not recorded."""
+        ...
+
+
 class DispatchObserver(Protocol):
     """Told of settled batches, for counters and the live tail."""
 

@@ -6,6 +6,8 @@ with its key. Refusal: no handler is called here.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from conductor_handlers.errors import HandlerCrashed, StoredEventUnreadable
 from conductor_handlers.lanes import Job
 from conductor_handlers.ports import ClaimStore
@@ -17,8 +19,12 @@ from conductor_sdk.handler import Replayed
 from conductor_sdk.pack_errors import StorageFailed
 
 
-async def prepare(job: Job, store: ClaimStore) -> KernelEvent | Answer | None:
+async def prepare(
+    job: Job, store: ClaimStore, reached: Callable[[int], Awaitable[None]]
+) -> KernelEvent | Answer | None:
     """Make a job ready to run.
+
+    `reached` waits until the outcome of the last attempt is durable.
 
     Returns the event to run, or the answer if there is nothing to run, or None when the event
     is gone from the store.
@@ -38,6 +44,7 @@ async def prepare(job: Job, store: ClaimStore) -> KernelEvent | Answer | None:
     if not job.claimed:
         if job.attempts >= job.subscriber.policy.max_attempts:
             return HandlerCrashed(f"attempt {job.attempts}")
+        await reached(job.after)
         await store.claim([job.position])
         job.claimed = True
         job.attempts += 1

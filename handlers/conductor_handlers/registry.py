@@ -7,7 +7,7 @@ another one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class LoadedPack:
     pack: Pack
     subscriptions: Mapping[str, Subscription]
     """By kind; bare handlers are wrapped."""
+    module: str = ""
+    """As `Candidate.module`."""
 
     @property
     def emits(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ def load_registry(
     enabled: Mapping[str, bool] | None = None,
     surfaces: Collection[str] = DEFAULT_SURFACES,
     approval_providers: Collection[str] = (),
+    revised: Callable[[Candidate, Pack], Pack] | None = None,
 ) -> Registry:
     """Find, import and check packs. Never raises for a bad pack.
 
@@ -143,6 +146,7 @@ def load_registry(
             underscore are one. A pack that is not named is on; one that is off is not imported.
         surfaces: The surfaces that are available; those that loaded packs provide come on top.
         approval_providers: As `pack_rules.validate`.
+        revised: Gives an imported pack as it is to be judged; may raise PackRefused.
     """
     candidates = [given_pack(pack) for pack in packs]
     refused: list[RefusedPack] = []
@@ -154,7 +158,7 @@ def load_registry(
     if installed:
         candidates += installed_packs()
     switches = {_plain(name): on for name, on in (enabled or {}).items()}
-    return _build(candidates, refused, switches, surfaces, approval_providers)
+    return _build(candidates, refused, switches, surfaces, approval_providers, revised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,9 @@ def _build(
     switches: Mapping[str, bool],
     surfaces: Collection[str],
     approval_providers: Collection[str],
+    revised: Callable[[Candidate, Pack], Pack] | None,
 ) -> Registry:
-    found, disabled = _imported(candidates, switches, problems := list(refused))
+    found, disabled = _imported(candidates, switches, problems := list(refused), revised)
     provided = {surface for each in found for surface in each.pack.provides}
     # A pack that provides a surface may itself be refused; then those that require it are too.
     # What is provided only ever shrinks, so this ends.
@@ -185,7 +190,10 @@ def _build(
 
 
 def _imported(
-    candidates: Iterable[Candidate], switches: Mapping[str, bool], refused: list[RefusedPack]
+    candidates: Iterable[Candidate],
+    switches: Mapping[str, bool],
+    refused: list[RefusedPack],
+    revised: Callable[[Candidate, Pack], Pack] | None,
 ) -> tuple[list[_Found], list[DisabledPack]]:
     found: list[_Found] = []
     disabled: list[DisabledPack] = []
@@ -195,6 +203,7 @@ def _imported(
             continue
         try:
             pack = import_pack(candidate)
+            pack = pack if revised is None else revised(candidate, pack)
         except PackRefused as error:
             refused.append(RefusedPack(candidate.name, candidate.source, (error,)))
             continue
@@ -235,7 +244,9 @@ def _loaded(candidate: Candidate, pack: Pack) -> LoadedPack:
         for kind, handler in pack.handlers.items()
     }
     manifest = pack.manifest
-    return LoadedPack(manifest.slug, manifest.version, candidate.source, pack, subscriptions)
+    return LoadedPack(
+        manifest.slug, manifest.version, candidate.source, pack, subscriptions, candidate.module
+    )
 
 
 def _indexed(

@@ -25,7 +25,7 @@ class Ended(StrEnum):
     RESUME = "resume"
     """We closed it to resume: RESUME or DEAF."""
     REFUSED = "refused"
-    """The credential was refused: wait the longest."""
+    """The credential was refused: no haste, but whoever mends it sees that within a minute."""
 
 
 class BackoffPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,9 @@ class BackoffPolicy(msgspec.Struct, frozen=True, kw_only=True):
     base_s: float = 1.0
     """The least first ceiling that doubles, so that a spread of 0 still backs off."""
     cap_s: float = 300.0
+    refused_s: float = 60.0
+    """After a refused credential, or `cap_s` if that is less. The conductor may be the one in the
+    wrong, and comes round."""
     stable_s: float = 60.0
     """A link that lasted this long forgets the attempts before it."""
     resumes: int = 3
@@ -92,7 +95,7 @@ class Backoff:
             asked = min(max(0.0, retry_after_s), policy.retry_after_cap_s)
             return asked + self._random() * policy.first_spread_s
         if ended is Ended.REFUSED:
-            return policy.cap_s
+            return min(policy.cap_s, policy.refused_s)
         if ended is Ended.RESUME and self._may_resume(now):
             return 0.0
         wait = self._random() * self._ceiling()

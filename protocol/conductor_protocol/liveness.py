@@ -6,8 +6,23 @@ Refusal: a link that we ourselves paused reading is never called silent.
 
 from __future__ import annotations
 
+import msgspec
+
 MISSED_BEATS = 3
 """Beats without a single frame after which a peer is gone."""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What one end has heard of the other, at one moment."""
+
+    head: int | None
+    """The peer's last sequence, as its last beat named it; None before the first."""
+    seen: int
+    """Our last sequence."""
+    credit: int
+    """Events that may still come; 0 while we do not read."""
+    at: float
+    """When the last frame of any kind came, on the clock of `now`."""
 
 
 class Pulse:
@@ -26,6 +41,11 @@ class Pulse:
     def beat_s(self) -> float:
         """Seconds between beats; 0 before `begin`."""
         return self._beat_s
+
+    @property
+    def last(self) -> float:
+        """When the last frame came."""
+        return self._heard
 
     def begin(self, beat_s: float, now: float) -> None:
         """Start beating: the first beat is due after one interval."""

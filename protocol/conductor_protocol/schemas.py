@@ -144,7 +144,8 @@ def _event(schema: Json) -> Json:
         "timestamp": {"type": "string", "pattern": _TIMESTAMP},
         "from": name,
         "payload": {"type": "object"},
-    }
+        "traceparent": {}, "tracestate": {},
+    }  # fmt: skip
     return {
         **schema,
         "description": "A kernel event, version 2.",

@@ -90,6 +90,8 @@ class SidecarCore:
         self._window = PushWindow(self._config.push_timeout_s)
         self._pulse = Pulse()
         self._ear = DeafEar()
+        self._beaten: int | None = None
+        """The conductor's last sequence, as its last beat named it."""
         self._cursor = Cursor("", 0)
         self._credit = 0
         self._welcome_deadline: float | None = None
@@ -166,6 +168,7 @@ class SidecarCore:
             self._out.count(CountCode.UNKNOWN_PUSHED, "results for ids not in flight", unknown)
 
     def _beat(self, message: Beat, now: float) -> None:
+        self._beaten = message.sequence
         behind = message.sequence > self._inflow.last and self._inflow.open_credit > 0
         if self._ear.beat_came(behind=behind, beat_s=self._pulse.beat_s, now=now):
             detail = f"the conductor is at {message.sequence}, nothing came after {self.last}"

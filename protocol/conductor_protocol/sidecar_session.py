@@ -13,6 +13,7 @@ from typing import Protocol
 from conductor_protocol.batching import fits, push_frames
 from conductor_protocol.effects import CloseCode, Confirmed, SidecarEffect
 from conductor_protocol.errors import EventTooLarge
+from conductor_protocol.liveness import Heard
 from conductor_protocol.messages import VERSION, Ack, Beat, Bye, Head, Hello, PackNotice, PushResult
 from conductor_protocol.sidecar_core import SessionConfig, SidecarCore
 from conductor_protocol.sidecar_table import TABLE, Action, Input, State
@@ -48,8 +49,8 @@ class SidecarSession(SidecarCore):
 
     @property
     def push_room(self) -> int:
-        """How many events `push` takes now; 0 unless the session is open."""
-        if self._state is not State.OPEN:
+        """How many events `push` takes now; 0 unless the session is open, or open and draining."""
+        if self._state not in {State.OPEN, State.DRAINING}:
             return 0
         return max(0, self._peer_limits.max_push_in_flight - len(self._window))
 
@@ -57,6 +58,12 @@ class SidecarSession(SidecarCore):
     def in_flight(self) -> int:
         """Pushed events without a result."""
         return len(self._window)
+
+    @property
+    def heard(self) -> Heard:
+        """What was heard of the conductor so far; for health and metrics."""
+        credit = 0 if self._paused else self._inflow.open_credit
+        return Heard(self._beaten, self._inflow.last, credit, self._pulse.last)
 
     def anchor(self, head: Head) -> None:
         """Set the journal's head that the next beats carry."""

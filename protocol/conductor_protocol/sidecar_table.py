@@ -50,7 +50,7 @@ class Action(StrEnum):
     CONFIRM = "confirm pushed ids"
     LISTEN = "compare sequences, notice deafness"
     ROTATE = "ask for the new credential"
-    DRAIN = "pass the drain on, push no more"
+    DRAIN = "pass the drain on"
     COMPLAINT = "pass the error on; close if fatal"
     ANSWER = "answer with a coded error; close if fatal"
     ACK = "send ack"
@@ -110,7 +110,8 @@ TABLE: dict[State, dict[Input, Rule]] = {
         **_stay(_S.OPEN, {**_SESSION, _I.PUSH: _A.PUSH}),
         _I.DRAIN: Rule(_A.DRAIN, _S.DRAINING),
     },
-    _S.DRAINING: _stay(_S.DRAINING, _SESSION),
+    # Pushing goes on: a conductor that drains may take its time, and no successor be there yet.
+    _S.DRAINING: _stay(_S.DRAINING, {**_SESSION, _I.PUSH: _A.PUSH}),
     _S.CLOSED: _stay(_S.CLOSED, {}),
 }
 """Whatever closes a session on the way (a broken rule, a deadline) leads to CLOSED."""

@@ -19,30 +19,14 @@ import msgspec
 
 from conductor_sdk.client_wire import Answer, SidecarAnswered, complaint, decoded, exchange
 from conductor_sdk.secret import Secret
+from conductor_sdk.tool_info import ToolInfo
 from conductor_sdk.tool_output import ToolOutput
+
+__all__ = ["HttpSidecar", "RemoteTools", "ToolInfo", "connect_http"]
 
 TIMEOUT_S = 3630.0
 """A tool may take an hour; its host ends it then, and says so."""
 _OK = 200
-
-
-class ToolInfo(msgspec.Struct, frozen=True):
-    """A tool, for whoever chooses among them."""
-
-    name: str
-    pack: str
-    version: str
-    permission: str
-    input_schema: dict[str, Any]
-    required_scopes: list[dict[str, Any]]
-    mcp_name: str
-    title: str | None = None
-    description: str | None = None
-    output_schema: dict[str, Any] | None = None
-    required_approvals: list[str] = []
-    destructive: bool = False
-    idempotent: bool = False
-    toolset: str | None = None
 
 
 class _Tools(msgspec.Struct):
@@ -53,18 +37,18 @@ class RemoteTools:
     """The tools of a running sidecar. Safe to share between tasks; one connection for each call."""
 
     def __init__(
-        self, dial: Callable[[float], HTTPConnection], *,
-        headers: Mapping[str, str] | None = None, prefix: str = "",
+        self, dial: Callable[[float], HTTPConnection], *, token: Secret | None = None,
+        prefix: str = "",
     ) -> None:  # fmt: skip
         """Prepare calls; nothing is sent yet. `connect` and `connect_http` make one.
 
         Args:
             dial: Makes a connection that waits at most so many seconds for one step.
-            headers: Sent with every request.
+            token: Sent with every request, as a bearer token.
             prefix: Stands before every path.
         """
         self._dial = dial
-        self._headers = dict(headers or {})
+        self._token = token
         self._prefix = prefix
 
     async def call(
@@ -133,8 +117,9 @@ class RemoteTools:
         self, method: str, path: str, timeout_s: float, body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:  # fmt: skip
-        sent = {**self._headers, **(headers or {})}
-        return exchange(self._dial(timeout_s), method, self._prefix + path, body, sent)
+        return exchange(
+            self._dial(timeout_s), method, self._prefix + path, body, headers, self._token
+        )
 
 
 class HttpSidecar:
@@ -164,8 +149,8 @@ def connect_http(url: str, token: str | Secret, *, ca_file: Path | None = None) 
     host, port = parts.hostname, parts.port
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ValueError(f"not an http address: {url!r}")
-    text = token.reveal() if isinstance(token, Secret) else token
-    if not text.isascii() or not text.isprintable() or " " in text or not text:
+    token = token if isinstance(token, Secret) else Secret(token)
+    if not _is_word(token.reveal()):
         raise ValueError("a token is one word of printable ASCII")
 
     def dial(timeout_s: float) -> HTTPConnection:
@@ -176,5 +161,8 @@ def connect_http(url: str, token: str | Secret, *, ca_file: Path | None = None) 
         trust = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
         return HTTPSConnection(host, port, timeout=timeout_s, context=trust)
 
-    headers = {"Authorization": f"Bearer {text}"}
-    return HttpSidecar(RemoteTools(dial, headers=headers, prefix=parts.path.rstrip("/")))
+    return HttpSidecar(RemoteTools(dial, token=token, prefix=parts.path.rstrip("/")))
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text

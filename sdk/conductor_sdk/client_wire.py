@@ -25,6 +25,7 @@ from conductor_sdk.errors import (
     SubjectMismatch,
     UnknownKind,
 )
+from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace, connect_control_socket
 
 T = TypeVar("T")
@@ -84,9 +85,11 @@ class SocketConnection(HTTPConnection):
 
 def exchange(
     connection: HTTPConnection, method: str, path: str, body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None, token: Secret | None = None,
 ) -> Answer:  # fmt: skip
     """Send one request, read its answer and close the connection; blocks.
+
+    A `token` goes into the header of the request, and stands in no variable here.
 
     Raises:
         SidecarUnreachable: Nothing listens there, or it did not finish its answer.
@@ -96,18 +99,23 @@ def exchange(
     sent |= {**(headers or {}), "Connection": "close"}
     try:
         with contextlib.suppress(BrokenPipeError):  # it may answer before it has read everything
-            connection.request(method, path, body, sent)
+            connection.request(method, path, body, {**sent, **_authorization(token)})
         response = connection.getresponse()
         answer = response.read(ANSWER_MAX_BYTES + 1)
     except TimeoutError:
         raise SidecarUnreachable(f"no answer within {connection.timeout:g} s") from None
     except (OSError, HTTPException) as error:
-        raise SidecarUnreachable(f"it hung up ({type(error).__name__})") from error
+        # Without the cause: its frames, in a library, hold the header.
+        raise SidecarUnreachable(f"it hung up ({type(error).__name__})") from None
     finally:
         connection.close()
     if len(answer) > ANSWER_MAX_BYTES:
         raise SidecarAnswered(f"its answer is longer than {ANSWER_MAX_BYTES} bytes")
     return Answer(response.status, answer)
+
+
+def _authorization(token: Secret | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
 
 
 def ask(

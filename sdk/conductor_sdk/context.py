@@ -102,6 +102,15 @@ class JournalPort(Protocol):
         """
         ...
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on one state of the journal's file, off the event loop; it may run again.
+
+        `work` may read every table and change none; it fetches its rows itself, and what it
+        raises is raised. Creates no file: where there is none, `work` finds an empty database.
+        Another process that writes is not waited for, except for the moment of its commit.
+        """
+        ...
+
 
 class StoragePort(Protocol):
     """The pack's own SQLite file, with replay keys beside the pack's tables."""
@@ -224,6 +233,14 @@ class PackContext(Protocol):
     @property
     def deadline(self) -> float | None:
         """The monotonic time at which the current attempt is cancelled; None outside one."""
+        ...
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context for the pack's own requests; None outside an attempt.
+
+        What is pushed and called through this context carries it by itself.
+        """
         ...
 
     async def push(

@@ -16,6 +16,7 @@ from typing import Any, cast
 import msgspec
 
 from conductor_sdk.errors import EventMalformed
+from conductor_sdk.trace_context import given_context
 
 EVENT_ID_MAX = 128
 KIND_MAX = 160
@@ -34,11 +35,14 @@ GOOD_MAX = 4096
 """Kinds and subjects that are remembered as well-formed."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENVELOPE = frozenset({"schema_version", "kind", "event_id", "timestamp", "from", "payload"})
+_BESIDE = _ENVELOPE | {"traceparent", "tracestate"}
+"""Fields that are not folded into `payload`."""
 
 
 class KernelEvent(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}, gc=False
-):
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}, gc=False,
+    omit_defaults=True,
+):  # fmt: skip
     """One fact, as the wire carries it. Compare by value; never mutate `payload`."""
 
     schema_version: int
@@ -50,6 +54,10 @@ class KernelEvent(
     """The subject of the credential of whoever emitted it."""
     payload: Any
     """A JSON object; a typed value where the subscription names a payload type."""
+    traceparent: str | None = None
+    """W3C trace context, where the emitter gave a well-formed one; says nothing about the fact."""
+    tracestate: str | None = None
+    """Beside `traceparent`: what tracing systems want carried along."""
 
     @property
     def time(self) -> datetime:
@@ -90,7 +98,8 @@ def parse_event(raw: bytes | msgspec.Raw) -> KernelEvent:
     """Decode one event from JSON bytes.
 
     A v2 event whose fields stand beside the envelope is folded into `payload`; a flat v1 event
-    gets an id derived from its canonical content.
+    gets an id derived from its canonical content. A trace context that is not well-formed is left
+    out: it never costs the event.
 
     Raises:
         EventMalformed: With what is wrong and where; nothing of the event is kept.
@@ -104,7 +113,18 @@ def parse_event(raw: bytes | msgspec.Raw) -> KernelEvent:
     if event.schema_version != 2:  # noqa: PLR2004  the version of the envelope that this is
         return event_from_fields(_decode_object(raw))
     _check(event)
+    if event.traceparent is not None or event.tracestate is not None:
+        return with_context(event, *given_context(event.traceparent, event.tracestate))
     return event
+
+
+def with_context(
+    event: KernelEvent, traceparent: str | None, tracestate: str | None
+) -> KernelEvent:
+    """Return the event with this trace context in place of its own."""
+    if event.traceparent == traceparent and event.tracestate == tracestate:
+        return event
+    return msgspec.structs.replace(event, traceparent=traceparent, tracestate=tracestate)
 
 
 def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
@@ -116,7 +136,7 @@ def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
     version = fields.get("schema_version")
     if type(version) is int and version == 1:
         return _from_v1(fields)
-    beside = {name: value for name, value in fields.items() if name not in _ENVELOPE}
+    beside = {name: value for name, value in fields.items() if name not in _BESIDE}
     given = fields.get("payload", {})
     if not isinstance(given, Mapping):
         raise EventMalformed("payload is not an object")
@@ -133,7 +153,7 @@ def event_from_fields(fields: Mapping[str, Any]) -> KernelEvent:
     if event.schema_version != 2:  # noqa: PLR2004  the version of the envelope that this is
         raise EventMalformed(f"schema_version {event.schema_version} is not 1 or 2")
     _check(event)
-    return event
+    return with_context(event, *given_context(fields.get("traceparent"), fields.get("tracestate")))
 
 
 def encode_event(event: KernelEvent) -> bytes:
@@ -191,7 +211,10 @@ def _from_v1(fields: Mapping[str, Any]) -> KernelEvent:
     _check_time(timestamp)
     event_id = "evt-" + _digest("conductor.event.v1", _sorted_encoder.encode(fields).decode())
     flat = {k: v for k, v in fields.items() if k not in {"schema_version", "kind", "timestamp"}}
-    return KernelEvent(1, kind, event_id, timestamp, "", flat)
+    # Here a context is content like all else, so that the event passes unchanged; it is read all
+    # the same.
+    context = given_context(flat.get("traceparent"), flat.get("tracestate"))
+    return KernelEvent(1, kind, event_id, timestamp, "", flat, *context)
 
 
 def _decode_object(raw: bytes | msgspec.Raw) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     kind: str
     body: bytes
     """The event's JSON exactly as received."""
+    trace: str | None = None
+    """The event's W3C traceparent, if it came with one: kept as long as its receipt."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -109,6 +111,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     body: bytes
     trace: str | None = None
     """W3C traceparent of the push, carried with the row."""
+    put_ms: int = 0
+    """When it was queued; 0 for an event that never was."""
 
 
 class Queued(msgspec.Struct, frozen=True, gc=False):
@@ -118,6 +122,9 @@ class Queued(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     kind: str
     body: bytes
+    trace: str | None = None
+    """As it was put."""
+    put_ms: int = 0
 
 
 class PutResult(msgspec.Struct, frozen=True):
@@ -169,6 +176,8 @@ class Story(msgspec.Struct, frozen=True):
     kind: str
     state: str
     steps: list[Trace]
+    trace_id: str = ""
+    """The trace that the event belongs to: the one that it came with, or the derived one."""
 
 
 class Cursor(msgspec.Struct, frozen=True):

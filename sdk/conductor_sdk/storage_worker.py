@@ -49,10 +49,29 @@ class PackConnection(sqlite3.Connection):
         return False
 
 
-class Job:
-    """One piece of work and the future that answers for it."""
+class Awaited:
+    """What a thread will have to say about a piece of work, and the future that says it."""
 
-    __slots__ = ("answer", "committed", "error", "future", "work")
+    __slots__ = ("answer", "error", "future")
+
+    def __init__(self) -> None:
+        self.future: Future[Any] = Future()
+        self.answer: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self, failure: BaseException | None = None) -> None:
+        """Tell whoever waits: the work's own error, else `failure`, else the answer."""
+        error = self.error or failure
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(self.answer)
+
+
+class Job(Awaited):
+    """One piece of work on the database and the future that answers for it."""
+
+    __slots__ = ("committed", "work")
 
     def __init__(
         self,
@@ -65,19 +84,9 @@ class Job:
             work: Runs in the worker's thread, inside of the transaction.
             committed: Runs there too, once the work is durable, even if nobody waits any more.
         """
+        super().__init__()
         self.work = work
         self.committed = committed
-        self.future: Future[Any] = Future()
-        self.answer: Any = None
-        self.error: BaseException | None = None
-
-    def settle(self, failure: BaseException | None = None) -> None:
-        """Tell whoever waits."""
-        error = self.error or failure
-        if error is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(self.answer)
 
 
 class StorageWorker:
@@ -170,7 +179,7 @@ class StorageWorker:
             for job in jobs:
                 _run_job(connection, job)
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError, StorageFailed) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError, StorageFailed) as error:
             failure = StorageFailed(f"{self._path or 'memory'}: {error}")
             self._give_up()
         for job in jobs:

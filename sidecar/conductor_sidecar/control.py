@@ -19,6 +19,9 @@ from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.errors import LoopbackOnly
 from conductor_sidecar.feed import Activity, Feed
 from conductor_sidecar.report import StatusReport
+from conductor_sidecar.rotation.errors import RotationUnavailable
+from conductor_sidecar.rotation.finishing import Rotated
+from conductor_sidecar.rotation.fixed import Turning
 
 
 class Sent(Protocol):
@@ -39,8 +42,9 @@ class Loopback(Protocol):
     """The far end of the memory adapter."""
 
     async def send(
-        self, kind: str, payload: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Sent:
+        self, kind: str, payload: Mapping[str, Any], *, idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Sent:  # fmt: skip
         """Send an event down as the conductor; returns its sequence and event id."""
         ...
 
@@ -89,6 +93,8 @@ class Control:
         self.tools = tools
         """Every call of a tool goes through here."""
         self._loopback = loopback
+        self.rotation: Turning | None = None
+        """How the credential is turned over; set by whoever builds the daemon."""
 
     async def status(self) -> StatusReport:
         """Return a snapshot of the daemon."""
@@ -116,6 +122,12 @@ class Control:
             await self.desk.drop(chosen)
         return Done(chosen, selection.dry_run)
 
+    async def rotate(self) -> Rotated:
+        """Get a new credential now, and use it."""
+        if self.rotation is None:
+            raise RotationUnavailable
+        return await self.rotation.renew()
+
     async def decide(self, request_id: str, *, granted: bool, decision: Decision) -> Approval:
         """Grant or deny a request for leave."""
         return await self.desk.approvals.decide(
@@ -123,12 +135,15 @@ class Control:
         )
 
     async def loopback_send(
-        self, kind: str, payload: Mapping[str, Any], idempotency_key: str | None
-    ) -> Sent:
+        self, kind: str, payload: Mapping[str, Any], idempotency_key: str | None,
+        traceparent: str | None = None,
+    ) -> Sent:  # fmt: skip
         """Send an event down as the conductor, with the memory adapter only."""
         if self._loopback is None:
             raise LoopbackOnly
-        return await self._loopback.send(kind, payload, idempotency_key=idempotency_key)
+        return await self._loopback.send(
+            kind, payload, idempotency_key=idempotency_key, traceparent=traceparent
+        )
 
     async def _chosen(self, selection: Selection) -> list[str]:
         return await self.desk.select(

@@ -1,206 +1,126 @@
-"""Checks of one workspace and the machine under it.
+"""Runs the checks of one workspace and the machine under it.
 
-Promise: every check runs, whatever the others find, and says what to type when something is
-wrong. Refusal: nothing is changed, and nothing needs enrollment or a running daemon.
+Promise: every check runs, whatever the others find, and one that hangs or breaks is a finding
+itself; everything that is not ok says what to type. Refusal: nothing is changed but by `mend`,
+which touches no data; nothing needs enrollment or a running daemon.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-import stat
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from queue import SimpleQueue
 
-from conductor_sdk.client import ask
-from conductor_sdk.clock import Clock
-from conductor_sdk.errors import ConductorError, SidecarUnreachable
-from conductor_sdk.workspace import Workspace
-from conductor_sidecar import app
-from conductor_sidecar.config import Configuration, load_configuration
-from conductor_sidecar.pack_selection import selected_packs
-from conductor_sidecar.packs import pack_reports
-from conductor_sidecar.wiring import find_adapter
+from conductor_sdk.errors import ConductorError
+from conductor_sidecar.checkup.finding import Check, Finding, Result, fail, skip
+from conductor_sidecar.checkup.not_looked import NotLooked
+from conductor_sidecar.checkup.probe import TOTAL_S, start_probe
+from conductor_sidecar.checkup.registry import CHECKS
+from conductor_sidecar.checkup.scene import Scene
 
-State = Literal["ok", "warn", "fail", "skip"]
-MIN_PYTHON = (3, 11)
-SAFE_SQLITE = (3, 51, 3)
-"""Before this, a WAL database with two connections can be corrupted. We use one; others may not."""
-LOW_DISK_BYTES = 256 * 1024 * 1024
-EXPIRES_SOON_DAYS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding."""
-
-    name: str
-    state: State
-    detail: str
-    hint: str = ""
+CHECK_S = 60.0
+"""Seconds that one check may take; a disk that hangs holds nothing else up."""
 
 
 class Doctor:
     """Runs the checks of one workspace."""
 
-    def __init__(self, workspace: Workspace, environ: Mapping[str, str], clock: Clock) -> None:
-        self._workspace = workspace
-        self._environ = environ
-        self._clock = clock
+    def __init__(self, scene: Scene, checks: Sequence[Check] = CHECKS) -> None:
+        self._scene = scene
+        self._checks = checks
 
-    async def examine(self) -> list[Check]:
-        """Run every check; a check that breaks is itself a failure."""
-        checks = [*_machine(self._workspace.root)]
-        for name, look in (
-            ("state directory", self._state_directory),
-            ("private files", self._private_files),
-            ("configuration", self._configuration),
-            ("adapter", self._adapter),
-            ("packs", self._packs),
-            ("enrollment", self._enrollment),
-            ("sidecar", self._sidecar),
-            ("stores", self._stores),
-        ):
-            checks.append(_guarded(name, look))
-        checks.append(await self._journal())
-        return checks
+    def examine(self, only: Collection[str] = (), *, network_s: float = TOTAL_S) -> list[Result]:
+        """Run the checks, or those whose id or group is named; in the order of the registry.
 
-    def _state_directory(self) -> Check:
-        name, directory = "state directory", self._workspace.state_dir
-        if not directory.exists():
-            return Check(name, "skip", "there is none yet; the first command makes it")
-        self._workspace.check()
-        mode = stat.S_IMODE(directory.stat().st_mode)
-        if mode & 0o077:
-            return Check(name, "fail", f"mode {mode:04o}: others can look in",
-                         f"chmod 700 {directory}")  # fmt: skip
-        return Check(name, "ok", f"mode {mode:04o}")
+        Args:
+            only: Ids and groups; empty: all.
+            network_s: How long the network may take, beside everything else.
+        """
+        chosen = [check for check in self._checks if _wanted(check, only)]
+        if any(check.network for check in chosen) and not self._scene.offline:
+            self._begin_probe(network_s)
+        # What asks the network comes last: until then it has been answered.
+        ordered = sorted(chosen, key=lambda check: check.network)
+        found = {check.id: self._look(check) for check in ordered}
+        return [found[check.id] for check in chosen]
 
-    def _private_files(self) -> Check:
-        name = "private files"
-        files = [path for path in self._workspace.state_dir.glob("*") if path.is_file()]
-        open_ones = [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
-        if open_ones:
-            names = ", ".join(path.name for path in open_ones)
-            return Check(name, "fail", f"open to others: {names}",
-                         f"chmod 600 {self._workspace.state_dir}/*")  # fmt: skip
-        return Check(name, "ok" if files else "skip", f"{len(files)} files, none open to others")
+    def mend(
+        self, results: Sequence[Result], agree: Callable[[Check], bool]
+    ) -> list[Result]:  # fmt: skip
+        """Mend what can be mended, and look again.
 
-    def _configured(self) -> Configuration:
-        return load_configuration(self._workspace.root, environ=self._environ)
+        Args:
+            results: What `examine` has found.
+            agree: Asked before something is removed.
+        """
+        by_id = {check.id: check for check in self._checks}
+        done: dict[str, tuple[str, ...]] = {}
+        for result in results:
+            mend = by_id[result.id].mend
+            if mend is None or not result.fixable:
+                continue
+            if mend.asks and not agree(by_id[result.id]):
+                continue
+            try:
+                done[result.id] = tuple(mend.run(self._scene))
+            except (ConductorError, OSError) as error:
+                done[result.id] = (f"could not: {_words(error)}",)
+        self._scene.forget()
+        return [
+            replace(self._look(by_id[each.id]), fixed=done[each.id]) if each.id in done else each
+            for each in results
+        ]
 
-    def _configuration(self) -> Check:
-        sources = set(self._configured().sources.values())
-        return Check("configuration", "ok", ", ".join(sorted(sources)) or "defaults")
-
-    def _adapter(self) -> Check:
-        name = self._configured().settings.link.adapter
-        find_adapter(name)
-        return Check("adapter", "ok", name)
-
-    def _packs(self) -> Check:
-        reports = pack_reports(selected_packs(self._configured().settings))
-        refused = [report.slug for report in reports if report.state == "refused"]
-        if refused:
-            return Check("packs", "fail", f"refused: {', '.join(refused)}", "run: conductor packs")
-        loaded = [report.slug for report in reports if report.state == "loaded"]
-        return Check("packs", "ok", ", ".join(loaded) or "none are enabled")
-
-    def _enrollment(self) -> Check:
-        name = "enrollment"
-        if not self._workspace.enrollment.exists():
-            return Check(name, "warn", "not enrolled; the memory adapter needs none",
-                         "run: conductor enroll URL --token-file FILE")  # fmt: skip
-        enrollment = app.load_enrollment(self._workspace)
-        if enrollment.expires_at is None:
-            return Check(name, "ok", f"as {enrollment.subject}, without an end")
-        days = (enrollment.expires_at - self._clock.now()).days
-        text = f"as {enrollment.subject}, for {days} more days"
-        if days < EXPIRES_SOON_DAYS:
-            return Check(name, "warn", text, "enroll again before it ends")
-        return Check(name, "ok", text)
-
-    def _status(self) -> dict[str, Any] | None:
-        import msgspec
-
+    def _begin_probe(self, network_s: float) -> None:
+        scene = self._scene
         try:
-            answer = ask(self._workspace, "GET", "/v1/status", timeout_s=5)
-        except SidecarUnreachable:
-            return None
-        return msgspec.json.decode(answer, type=dict[str, Any])
+            target, ca_file = scene.target(), scene.settings().link.ca_file
+        except (NotLooked, ConductorError):
+            return
+        scene.probing = start_probe(target, ca_file, scene.clock.now, network_s)
 
-    def _sidecar(self) -> Check:
-        report = self._status()
-        if report is None:
-            return Check("sidecar", "warn", "none runs here", "run: conductor sidecar")
-        link = report["link"]
-        if link["state"] != "open":
-            return Check("sidecar", "warn", f"link {link['state']}: {link['reason']}",
-                         "run: conductor status")  # fmt: skip
-        if not report["balanced"]:
-            return Check("sidecar", "fail", "the conservation law is broken",
-                         "keep the state directory, and report it")  # fmt: skip
-        return Check("sidecar", "ok", f"pid {report['pid']}, link open")
-
-    def _stores(self) -> Check:
-        path = self._workspace.sidecar_db
-        if not path.exists():
-            return Check("stores", "skip", "none yet")
-        if self._status() is not None:
-            # A second connection to a WAL database is what we never open.
-            return Check("stores", "ok", "open in the running sidecar, which checks them")
-        connection = sqlite3.connect(path)
-        try:
-            result = connection.execute("PRAGMA quick_check").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            result = str(error)
-        finally:
-            connection.close()
-        if result != "ok":
-            hint = "start the sidecar: it sets the file aside and keeps what it can"
-            return Check("stores", "fail", f"{path.name}: {result}", hint)
-        return Check("stores", "ok", f"{path.name} is whole")
-
-    async def _journal(self) -> Check:
-        journal = app.open_journal(self._workspace)
-        try:
-            if not self._workspace.journal_db.exists():
-                return Check("journal", "skip", "none yet")
-            verdict = await journal.verify()
-        except ConductorError as error:
-            return Check("journal", "fail", error.message, error.hint)
-        finally:
-            await journal.close()
-        if verdict.chain != "OK":
-            return Check("journal", "fail", f"chain {verdict.chain}", "run: conductor log verify")
-        return Check("journal", "ok", "chain OK")
+    def _look(self, check: Check) -> Result:
+        answers: SimpleQueue[Finding] = SimpleQueue()
+        thread = threading.Thread(
+            target=lambda: answers.put(_guarded(check, self._scene)),
+            name=f"check {check.id}", daemon=True,
+        )  # fmt: skip
+        thread.start()
+        thread.join(CHECK_S)
+        finding = (
+            fail(f"did not end within {CHECK_S:.0f} s", "look at the disk and the machine's load")
+            if answers.empty()
+            else answers.get()
+        )
+        fixable = check.mend is not None and finding.state in {"warn", "fail"}
+        return Result(
+            check.id, check.group, check.name, finding.state, finding.detail,
+            finding.hint, check.severity, fixable,
+        )  # fmt: skip
 
 
-def _machine(root: Path) -> Iterator[Check]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info[:2] >= MIN_PYTHON
-    yield Check("python", "ok" if good else "fail", version)
-    safe = sqlite3.sqlite_version_info >= SAFE_SQLITE
-    text = sqlite3.sqlite_version + ("" if safe else ": keep other programs off sidecar.db")
-    yield Check("sqlite", "ok" if safe else "warn", text,
-                "" if safe else "use sqlite 3.51.3 or newer where you can")  # fmt: skip
-    free = shutil.disk_usage(root).free
-    enough = free >= LOW_DISK_BYTES
-    yield Check("disk space", "ok" if enough else "fail", f"{free // 2**20} MiB free",
-                "" if enough else f"make room: df -h {root}")  # fmt: skip
-    writable = os.access(root, os.W_OK)
-    yield Check("workspace", "ok" if writable else "fail", str(root),
-                "" if writable else f"ls -ld {root}")  # fmt: skip
+def _wanted(check: Check, only: Collection[str]) -> bool:
+    return not only or check.id in only or check.group in only
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
+def _guarded(check: Check, scene: Scene) -> Finding:
+    if check.network and scene.offline:
+        return skip("--offline")
     try:
-        return look()
+        return check.look(scene)
+    except NotLooked as reason:
+        return skip(str(reason))
     except ConductorError as error:
-        return Check(name, "fail", error.message, error.hint)
+        return fail(error.message, error.hint)
     except OSError as error:
-        return Check(name, "fail", str(error))
+        return fail(_words(error), "look at the path and its permissions")
+    except Exception as error:  # noqa: BLE001  one broken check must not hide the others
+        return fail(f"the check itself broke: {type(error).__name__}", "report it")
+
+
+def _words(error: ConductorError | OSError) -> str:
+    if isinstance(error, ConductorError):
+        return error.message
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or type(error).__name__}"

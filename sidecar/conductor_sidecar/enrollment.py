@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,11 +39,13 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Grant(msgspec.Struct, frozen=True):
     """What a conductor answers to an enrollment."""
 
-    credential: str
+    credential: Secret
     subject: str
     link: str
     """The address of the link: ws:// or wss://."""
     expires_at: datetime | None = None
+    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Which credential of the workspace it is; a rotation has a higher one."""
 
 
 def read_token_file(path: Path, read: Callable[[Path], bytes], clock: Clock) -> EnrollmentToken:
@@ -108,10 +110,15 @@ def request_grant(url: str, token: Secret, *, ca_file: str | None = None) -> Gra
     """
     import httpx2
 
+    def authorize(request: httpx2.Request) -> httpx2.Request:
+        # Here, so that no local variable of a traceback holds the header.
+        request.headers["authorization"] = f"Bearer {token.reveal()}"
+        return request
+
     try:
         answer = httpx2.post(
             url + ENDPOINT,
-            headers={"Authorization": f"Bearer {token.reveal()}"},
+            auth=authorize,
             json={},
             timeout=TIMEOUT_S,
             verify=_trust(ca_file),
@@ -124,9 +131,16 @@ def request_grant(url: str, token: Secret, *, ca_file: str | None = None) -> Gra
     if not answer.is_success:
         raise EnrollmentFailed(f"{url} answered {answer.status_code}: {_reason(answer.content)}")
     try:
-        return msgspec.json.decode(answer.content, type=Grant)
+        return msgspec.json.decode(answer.content, type=Grant, dec_hook=_secret)
     except msgspec.DecodeError as error:
         raise EnrollmentFailed(f"{url} answered something else: {error}") from None
+
+
+def _secret(kind: type, value: Any) -> Secret:
+    del kind
+    if not isinstance(value, str):
+        raise TypeError("a credential is text")
+    return Secret(value)
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:

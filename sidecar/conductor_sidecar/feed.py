@@ -7,7 +7,7 @@ rather than slow the daemon. Refusal: nothing here is durable; `explain` reads t
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import assert_never
 
@@ -51,6 +51,10 @@ class Feed:
         self._clock = clock
         self._watchers: list[_Watcher] = []
         self.errors: deque[LastError] = deque(maxlen=ERRORS_KEPT)
+        self.failures: Counter[str] = Counter()
+        """Failures by code, since the start."""
+        self.gaps = 0
+        """Gaps in the conductor's history, since the start."""
         self.refusals: dict[str, int] = {}
         """Protocol refusals by code, since the start."""
         self.on_settled: Callable[[Sequence[Settled]], None] | None = None
@@ -65,6 +69,7 @@ class Feed:
 
     def note(self, what: str, *, kind: str = "", event_id: str = "", detail: str = "") -> None:
         """Show one activity to whoever watches."""
+        self.gaps += what == "gap"
         if self._watchers:
             now = wire_time(self._clock.now())
             self._show([Activity(now, what, kind, event_id, detail)])
@@ -72,6 +77,7 @@ class Feed:
     def failed(self, error: ConductorError) -> None:
         """Remember a failure for `status`."""
         now = wire_time(self._clock.now())
+        self.failures[error.code] += 1
         self.errors.append(LastError(now, error.code, error.message))
 
     def refused(self, code: str, detail: str) -> None:

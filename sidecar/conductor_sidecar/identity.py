@@ -12,7 +12,7 @@ import secrets
 from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar.app import load_enrollment
-from conductor_sidecar.credentials import Identity
+from conductor_sidecar.credentials import Identity, identity_of
 from conductor_sidecar.settings import Settings
 
 MEMORY = "memory"
@@ -28,8 +28,7 @@ def identify(workspace: Workspace, settings: Settings) -> Identity:
     if settings.link.adapter == MEMORY:
         address = f"memory://{secrets.token_hex(8)}"
         return Identity(local_subject(workspace), address, Secret("loopback"))
-    enrollment = load_enrollment(workspace)
-    return Identity(enrollment.subject, enrollment.url, enrollment.token)
+    return identity_of(load_enrollment(workspace))
 
 
 def local_subject(workspace: Workspace) -> str:

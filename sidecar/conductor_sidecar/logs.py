@@ -1,7 +1,8 @@
 """Structured logs on standard error.
 
 Promise: one line per record, JSON in a pipe, readable on a terminal; control characters never
-reach the terminal and a `Secret` never shows. Refusal: nothing is configured at import.
+reach the terminal, a `Secret` never shows, no record is longer than a few pages, and a flood of one
+record neither fills the disk nor hides the others. Refusal: nothing is configured at import.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
+from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from conductor_sdk.clock import SystemClock
 from conductor_sdk.secret import Secret
+from conductor_sidecar.log_limits import Limiter
+from conductor_sidecar.log_redaction import LOGS
 
 # structlog loads `rich` where it is installed, for tracebacks that we never print: 25 ms and 5 MB.
 _rich = sys.modules.get("rich")
@@ -34,7 +39,17 @@ if TYPE_CHECKING:
 
     from conductor_sidecar.settings import LogSettings
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""What moves a cursor, ends a line, turns text around, or is no character at all."""
+TEXT_MAX = 4000
+"""Characters of one text."""
+FIELDS_MAX = 40
+"""Fields of one record, and items of one list."""
+DEPTH_MAX = 4
+SUPPRESSED = "suppressed"
+"""The record that tells how many of a name were held back."""
 QUIET = ("uvicorn.error",)
 """Their warnings are about requests that were answered with an error already."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING,
@@ -52,15 +67,19 @@ def configure(settings: LogSettings) -> None:
     )
     structlog.configure(
         processors=[
+            hold_back,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # Before a text is cut, which could leave half a secret; and what became text by then.
+            LOGS,
             clean,
+            LOGS,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a reload may set another level for loggers in use
     )
     # What libraries and packs say through the standard library takes the same form.
     logging.basicConfig(level=logging.WARNING, handlers=[Bridge()], force=True)
@@ -117,13 +136,75 @@ def get_logger(**fields: object) -> FilteringBoundLogger:
     return logger
 
 
+_limiter = Limiter(SystemClock().monotonic)
+
+
+def suppressed_total() -> int:
+    """Return how many records were held back since the start."""
+    return _limiter.total
+
+
+def tell_suppressed() -> None:
+    """Log what was held back and has said nothing since; called now and then."""
+    for name, count in _limiter.overdue():
+        get_logger(part="logs").warning(SUPPRESSED, of=name, count=count, _told=_limiter)
+
+
+def hold_back(
+    _logger: object, _method: str, record: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Drop a record whose name came too often; the next one of it says how many were dropped.
+
+    Raises:
+        structlog.DropEvent: It came too often.
+    """
+    if record.pop("_told", None) is _limiter:
+        return record
+    before = _limiter.admit(str(record.get("event"))[:TEXT_MAX])
+    if before is None:
+        raise structlog.DropEvent
+    if before:
+        record[SUPPRESSED] = before
+    return record
+
+
 def clean(
     _logger: object, _method: str, record: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Strip control characters from every text, and values that must not print."""
-    for name, value in record.items():
-        if isinstance(value, str):
-            record[name] = _CONTROL.sub("�", value)
-        elif isinstance(value, Secret):
-            record[name] = "…"
+    """Strip control characters from every text, cut what is long, hide what must not print."""
+    # The last fields are those that the processors before this one have added.
+    for name in list(record)[FIELDS_MAX:-FIELDS_MAX]:
+        del record[name]
+    for name in list(record):
+        record[_text(name)] = _plain(record.pop(name), DEPTH_MAX)
     return record
+
+
+def _plain(value: object, depth: int) -> object:
+    """Return what of a value may be written; what is no JSON becomes text."""
+    match value:
+        case bool() | int() | float() | None:
+            return value
+        case str():
+            return _text(value)
+        case Secret():
+            return "…"
+        case dict() if depth:
+            items = islice(cast("dict[object, object]", value).items(), FIELDS_MAX)
+            return {_text(str(key)): _plain(one, depth - 1) for key, one in items}
+        case list() | tuple() | set() | frozenset() if depth:
+            some = islice(cast("Iterable[object]", value), FIELDS_MAX)
+            return [_plain(one, depth - 1) for one in some]
+        case _:
+            return _foreign(value)
+
+
+def _foreign(value: object) -> str:
+    try:
+        return _text(str(value) if isinstance(value, BaseException) else repr(value))
+    except Exception as error:  # noqa: BLE001  foreign code: what it prints may fail
+        return f"({type(value).__name__}: {type(error).__name__})"
+
+
+def _text(text: str) -> str:
+    return _CONTROL.sub("\ufffd", text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…")

@@ -1,11 +1,13 @@
 """The journal as a pack has it: its entries carry its name, its tables stand beside them.
 
 Promise: what a pack writes and the entries that explain it are one commit. Refusal: a pack can
-neither touch the journal's own tables, nor end the commit, nor sign as the daemon or another pack.
+neither touch the journal's own tables, nor end the commit, nor write while it reads, nor sign as
+the daemon or another pack.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Generator, Mapping
@@ -13,7 +15,9 @@ from typing import Any, TypeVar
 
 from conductor_sdk.chain.entry import Draft, EntryRefused
 from conductor_sdk.context import JournalReceipt, JournalTransaction
-from conductor_sidecar.ports import Journal, JournalCommit
+from conductor_sdk.reading import TELLING_PRAGMAS, read_nothing, read_only
+from conductor_sidecar.ports import Journal, JournalCommit, JournalState
+from conductor_state.journal_errors import JournalMissing
 
 T = TypeVar("T")
 
@@ -34,8 +38,19 @@ _SECOND_NAMES = frozenset({
     sqlite3.SQLITE_DROP_TRIGGER, sqlite3.SQLITE_ALTER_TABLE,
 })  # fmt: skip
 _NEVER = frozenset({sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH})
-_PRAGMAS = frozenset({"table_info", "table_xinfo", "index_list", "index_info", "data_version"})
-"""Those that only tell something; SQLite's own full-text tables ask the last one."""
+_OF_THE_FILE = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB,
+})  # fmt: skip
+"""SQL errors that say something of the journal's file, and not of a statement."""
+
+
+class _OfTheWork(Exception):
+    """Carries an SQL error of a pack's statements past those that are the journal's."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__()
+        self.error = error
 
 
 class PackJournal:
@@ -83,6 +98,31 @@ class PackJournal:
                 return work(own)
 
         return await self._journal.transaction(run)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on one state of the file, off the event loop; it may run again.
+
+        It may read every table and change none; without a file it finds an empty database.
+
+        Raises:
+            StateError: The file cannot be read: busy, corrupt, …
+        """
+
+        def run(state: JournalState) -> T:
+            with read_only(state.connection):
+                try:
+                    return work(state.connection)
+                except sqlite3.Error as error:
+                    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
+                        raise
+                    raise _OfTheWork(error) from None
+
+        try:
+            return await self._journal.view(run)
+        except JournalMissing:
+            return await asyncio.to_thread(read_nothing, work)
+        except _OfTheWork as carrier:
+            raise carrier.error from None
 
     def _defaults(self) -> tuple[str, str, str]:
         return self._actor, self._session_id, self._task_id
@@ -139,7 +179,7 @@ class _OwnTransaction:
         elif action in _SECOND_NAMES:
             allowed = self._is_own(second)
         elif action == sqlite3.SQLITE_PRAGMA:
-            allowed = (first or "").lower() in _PRAGMAS
+            allowed = (first or "").lower() in TELLING_PRAGMAS
         else:
             allowed = action not in _NEVER
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY

@@ -5,9 +5,10 @@ Promise: the daemon, the doctor and every command choose alike. Refusal: nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from conductor_handlers.pack_sources import Candidate
 from conductor_handlers.registry import Registry, load_registry
 from conductor_sdk.pack import Pack
 from conductor_sdk.pack_errors import PackRefused, SurfaceUnavailable
@@ -17,14 +18,19 @@ from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.settings import Settings
 
 
-def selected_packs(settings: Settings, desk: ApprovalDesk | None = None) -> Registry:
+def selected_packs(
+    settings: Settings, desk: ApprovalDesk | None = None,
+    revised: Callable[[Candidate, Pack], Pack] | None = None,
+) -> Registry:  # fmt: skip
     """Find, import and check the installed packs that are not disabled, and the daemon's own.
 
     Args:
         settings: What is disabled, and who can give which approvals.
         desk: Who decides about approvals; nobody where packs are only listed.
+        revised: As `load_registry`.
     """
-    return _load(settings, packs=[approval_pack(desk)], disabled=settings.packs.disabled)
+    packs, disabled = [approval_pack(desk)], settings.packs.disabled
+    return _load(settings, packs=packs, disabled=disabled, revised=revised)
 
 
 def packs_of(directory: Path | None, settings: Settings) -> Registry:
@@ -37,7 +43,7 @@ def packs_of(directory: Path | None, settings: Settings) -> Registry:
 
 def _load(
     settings: Settings, *, packs: Sequence[Pack] = (), directory: Path | None = None,
-    disabled: Sequence[str] = (),
+    disabled: Sequence[str] = (), revised: Callable[[Candidate, Pack], Pack] | None = None,
 ) -> Registry:  # fmt: skip
     unavailable = set(settings.packs.surfaces_disabled)
     registry = load_registry(
@@ -47,6 +53,7 @@ def _load(
         enabled=dict.fromkeys(disabled, False),
         surfaces=DEFAULT_SURFACES - unavailable,
         approval_providers=settings.approvals.providers,
+        revised=revised,
     )
     # A surface that a pack provides may be disabled as well; the registry knows no such thing.
     against: dict[str, PackRefused] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from conductor_handlers.ports import ClaimStore
@@ -29,6 +30,8 @@ from conductor_sdk.records import (
     Receipt,
     Story,
 )
+from conductor_state.inspection import Inspection
+from conductor_state.outbox_caps import OutboxCaps
 
 T = TypeVar("T")
 
@@ -112,6 +115,10 @@ class DeadLetters(Protocol):
 class Outbox(Protocol):
     """Outbound `queue` events until the conductor confirms them, and all outbound counts."""
 
+    def configure(self, caps: OutboxCaps) -> None:
+        """Replace the caps for later calls; what is queued stays, waiting calls try again."""
+        ...
+
     async def put(self, events: Sequence[Outgoing]) -> list[PutResult]:
         """Append events in order, one commit; concurrent callers share it.
 
@@ -163,6 +170,23 @@ class Outbox(Protocol):
 class Approvals(ApprovalStore, Protocol):
     """Leave for single calls of tools, as the host uses it and as whoever decides looks at it."""
 
+    async def decide(
+        self, request_id: str, *, granted: bool, by: str, reason: str | None, now_ms: int
+    ) -> Approval:
+        """Grant or deny a pending request; durable on return.
+
+        Raises:
+            ApprovalNotFound: No such request.
+            ApprovalDecided: It is not pending any more.
+        """
+        ...
+
+    async def approvals(
+        self, *, states: Sequence[str] = (), limit: int = 100, now_ms: int
+    ) -> list[Approval]:
+        """Return approvals, newest first; pending ones whose time is over show as expired."""
+        ...
+
     async def get(self, request_id: str, *, now_ms: int) -> Approval | None:
         """Return one approval, as it shows at `now_ms`."""
         ...
@@ -178,6 +202,18 @@ class Approvals(ApprovalStore, Protocol):
 
 class ToolResults(ResultStore, Protocol):
     """Answers of tool calls by idempotency key."""
+
+
+class Vault(Protocol):
+    """The database behind the stores, as a whole."""
+
+    async def inspect(self) -> Inspection:
+        """Look whether the file is whole and the counters are right; ends within seconds."""
+        ...
+
+    async def copy(self, target: Path) -> None:
+        """Copy everything that is committed into a new file, mode 0600, synced."""
+        ...
 
 
 class Marks(Protocol):
@@ -218,6 +254,15 @@ class JournalCommit(Protocol):
         ...
 
 
+class JournalState(Protocol):
+    """One state of the journal's file, on the journal's thread."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For the tables that stand beside the journal."""
+        ...
+
+
 class Journal(Protocol):
     """The workspace's hash-chained log; several processes may append."""
 
@@ -234,6 +279,14 @@ class Journal(Protocol):
 
     async def head(self) -> tuple[int, str]:
         """Return (number of entries, hash of the last; the genesis hash when empty)."""
+        ...
+
+    async def view(self, work: Callable[[JournalState], T]) -> T:
+        """Run `work` on one state of the file, without the write lock; it may run again.
+
+        Raises:
+            JournalMissing: There is no file.
+        """
         ...
 
     async def transaction(self, work: Callable[[JournalCommit], T]) -> T:

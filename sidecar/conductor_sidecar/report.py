@@ -14,9 +14,9 @@ from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sdk.records import Cursor, KindCounts
 from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.feed import LastError
+from conductor_sidecar.health.answers import HealthReport, LinkState
 from conductor_sidecar.ports import Outbox, ReplayLog
-
-LinkState = Literal["stopped", "connecting", "open", "waiting", "draining"]
+from conductor_sidecar.tracing.spans import TraceReport
 
 
 class LinkReport(msgspec.Struct, frozen=True):
@@ -82,6 +82,10 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     packs: list[PackReport] = []
     refusals: dict[str, int] = {}
     errors: list[LastError] = []
+    traces: TraceReport | None = None
+    """None where no traces are exported."""
+    health: HealthReport | None = None
+    """None without a daemon."""
 
 
 class StoreFacts(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ store or adapter; `app` hands them in.
     ├── packs        background tasks of packs            ends: first, at drain
     ├── journaler    dead letters into the journal        ends: when its queue is empty
     ├── fallback     the outbox by HTTP, without a link   ends: cancelled
+    ├── rotation     a new credential for the old one     ends: cancelled
     ├── credit       grants, as handlers catch up         ends: cancelled
     └── upkeep       retention, expiry                    ends: cancelled
 """
@@ -21,7 +22,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
@@ -39,12 +40,15 @@ from conductor_sidecar.delivery.keeper import Keeper
 from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.desk import StoreDesk
 from conductor_sidecar.feed import Feed
+from conductor_sidecar.health.progress import Work
 from conductor_sidecar.logs import get_logger
+from conductor_sidecar.metrics.tallies import Tallies
 from conductor_sidecar.packs import BoundPacks, pack_reports
 from conductor_sidecar.report import StatusReport
+from conductor_sidecar.rotation.fixed import Turning
 from conductor_sidecar.settings import Settings
-from conductor_sidecar.systemd.watchdog import Work
 from conductor_sidecar.tools import Tools
+from conductor_sidecar.tracing.provider import Tracing
 
 RESUME_PAGE = 1000
 UPKEEP_S = 1.0
@@ -53,13 +57,14 @@ PRUNE_EVERY = 60
 PRUNE_ROWS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
     """What a daemon is made of."""
 
     workspace: str
     subject: str
     settings: Settings
+    """In force; a reload replaces them, and nothing else of this."""
     clock: Clock
     desk: StoreDesk
     feed: Feed
@@ -70,6 +75,9 @@ class Parts:
     fallback: HttpFallback | None
     packs: BoundPacks
     tools: Tools
+    tallies: Tallies = field(default_factory=Tallies)
+    rotation: Turning | None = None
+    tracing: Tracing | None = None
 
 
 class Daemon:
@@ -92,6 +100,11 @@ class Daemon:
     def stop(self) -> None:
         """Begin a clean stop; `run` returns when it is done. Idempotent."""
         self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a clean stop has begun."""
+        return self._stop.is_set()
 
     def work(self) -> Work:
         """Return what the watchdog judges the dispatcher by."""
@@ -122,6 +135,7 @@ class Daemon:
             inbound=facts.inbound, outbound=facts.outbound, balanced=facts.balanced,
             packs=pack_reports(parts.packs.registry), refusals=dict(parts.feed.refusals),
             errors=list(parts.feed.errors),
+            traces=None if parts.tracing is None else parts.tracing.report(),
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -139,13 +153,14 @@ class Daemon:
                 _supervised(parts.downlink.run, "downlink") as downlink,
                 _supervised(parts.keeper.run, "keeper") as keeper,
                 _supervised(self._fall_back, "fallback"),
+                _supervised(self._turn_credentials, "rotation") as rotation,
                 _supervised(self._grant, "credit") as credit,
                 _supervised(self._keep_up, "upkeep") as upkeep,
                 _supervised(parts.packs.run, "packs") as packs,
             ):
                 self.ready.set()
                 self._log.info("ready", subject=parts.subject, workspace=parts.workspace)
-                watched = {dispatcher, downlink, keeper, credit, upkeep}
+                watched = {dispatcher, downlink, keeper, credit, upkeep, rotation}
                 failure = await self._until_stopped(watched)
                 packs.cancel()
                 await self._drain(dispatcher)
@@ -168,6 +183,11 @@ class Daemon:
         if self._parts.fallback is not None:
             await self._parts.fallback.run()
 
+    async def _turn_credentials(self) -> None:
+        if self._parts.rotation is not None:
+            await self._parts.rotation.run()
+        await asyncio.Event().wait()
+
     async def _drain(self, dispatcher: asyncio.Task[None]) -> None:
         parts = self._parts
         deadline_s = parts.settings.drain.deadline_s
@@ -183,6 +203,8 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 await self._burials.idle()
+        if parts.tracing is not None:
+            await parts.tracing.flush(end - parts.clock.monotonic())
         self._log.info("drained", events_left=left)
 
     async def _resume(self) -> None:

@@ -134,6 +134,15 @@ class LogSettings(Section):
     )
 
 
+class ReloadSettings(Section):
+    """Taking over another configuration without a restart."""
+
+    timeout_s: Positive = Field(
+        default=10.0,
+        description="Seconds that running handlers are waited for; then all stays as it was.",
+    )
+
+
 class DrainSettings(Section):
     """A clean stop."""
 
@@ -209,6 +218,41 @@ class HttpSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """What Prometheus reads: `/metrics`, on the control socket and where http.listen is set."""
+
+    open: bool = Field(
+        default=False,
+        description="Answer scrapes over TCP without a token: whoever reaches the port may read "
+        "names of packs, kinds and tools, and their counts.",
+    )
+
+
+class TracesSettings(Section):
+    """Spans of the daemon's work, exported by OTLP over HTTP; off unless a collector is named."""
+
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Address of a collector, as http://127.0.0.1:4318; /v1/traces is added. "
+        "Unset: OTEL_EXPORTER_OTLP_ENDPOINT, and without it no traces.",
+    )
+    headers_file: str | None = Field(
+        default=None,
+        description="File, readable by this user only, with a header in each line as "
+        "`name: value`: the credential for the collector.",
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of traces that is recorded, picked by trace id."
+    )
+    timeout_s: Positive = Field(
+        default=10.0, description="Seconds that the export of one batch may take, tries included."
+    )
+    queue_spans: Count = Field(
+        default=8192,
+        description="Spans that may wait for the collector; more are dropped, counted.",
+    )
+
+
 class McpSettings(Section):
     """Tools over the Model Context Protocol."""
 
@@ -242,9 +286,12 @@ class Settings(Section):
     packs: PacksSettings = PacksSettings()
     logs: LogSettings = LogSettings()
     drain: DrainSettings = DrainSettings()
+    reload: ReloadSettings = ReloadSettings()
     tools: ToolsSettings = ToolsSettings()
     http: HttpSettings = HttpSettings()
     mcp: McpSettings = McpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
     approvals: ApprovalsSettings = ApprovalsSettings()
     pack: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Sections of packs, by config_key."

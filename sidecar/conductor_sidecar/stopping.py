@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import dataclass
 from types import FrameType
 
 from conductor_sdk.errors import Exit
@@ -25,13 +26,23 @@ TWICE = 130
 """Exit code of a stop that was asked for twice, as a shell reports Ctrl-C."""
 
 
-def stop_on_signals(stop: asyncio.Event, deadline_s: float) -> None:
+@dataclass(slots=True)
+class Deadline:
+    """How long a clean stop may take."""
+
+    drain_s: float
+    """drain.deadline_s, as it is in force."""
+
+
+def stop_on_signals(stop: asyncio.Event, deadline_s: float) -> Deadline:
     """Set `stop` at the first SIGTERM or SIGINT; call in the main thread, inside of its loop.
+
+    Returns the deadline, which may be changed until then.
 
     Not `loop.add_signal_handler`: that one waits for the loop, which foreign code may block.
     """
     loop = asyncio.get_running_loop()
-    asked = threading.Event()
+    asked, deadline = threading.Event(), Deadline(deadline_s)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if asked.is_set():
@@ -42,7 +53,7 @@ def stop_on_signals(stop: asyncio.Event, deadline_s: float) -> None:
 
     def force() -> None:
         asked.wait()
-        time.sleep(deadline_s + GRACE_S)
+        time.sleep(deadline.drain_s + GRACE_S)
         # In a thread of its own: whoever blocks the loop may hold the log too.
         threading.Thread(target=_say_forced, daemon=True).start()
         time.sleep(SAY_S)
@@ -51,6 +62,7 @@ def stop_on_signals(stop: asyncio.Event, deadline_s: float) -> None:
     threading.Thread(target=force, name="stop-by-force", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    return deadline
 
 
 def _say_forced() -> None:

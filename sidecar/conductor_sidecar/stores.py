@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from conductor_sdk.clock import Clock
 from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.desk import StoreDesk
+from conductor_sidecar.health.vitals import StoreVitals
 from conductor_sidecar.ports import (
     Approvals,
     Calls,
@@ -19,6 +20,7 @@ from conductor_sidecar.ports import (
     Outbox,
     ReplayLog,
     ToolResults,
+    Vault,
 )
 
 
@@ -34,6 +36,10 @@ class Stores:
     results: ToolResults
     calls: Calls
     clock: Clock
+    vault: Vault | None = None
+    """Looks into the database and copies it; stores in memory have none."""
+    vitals: tuple[StoreVitals, ...] = ()
+    """How each database does; stores in memory always do well."""
     desk: StoreDesk = field(init=False)
     """The operator's hands on these stores."""
 

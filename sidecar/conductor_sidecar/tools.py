@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from conductor_handlers.registry import Registry
-from conductor_handlers.toolhost.catalogue import (
-    Catalogue,
-    LateCatalogue,
-    ToolProblem,
-    build_catalogue,
-)
-from conductor_handlers.toolhost.gate import Gates
 from conductor_handlers.toolhost.host import HostPorts, ToolHost
-from conductor_handlers.toolhost.policy import Rule
-from conductor_handlers.toolhost.ports import ToolEvents
-from conductor_handlers.toolhost.records import Caller, Listing
+from conductor_handlers.toolhost.late_catalogue import LateCatalogue
+from conductor_handlers.toolhost.ports import ToolEvents, ToolTimes
+from conductor_handlers.toolhost.records import Caller, Listing, PackRoom
 from conductor_handlers.toolhost.settings import HostSettings
 from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sidecar.logs import get_logger
 from conductor_sidecar.packs import BoundPacks, pack_config
-from conductor_sidecar.settings import Settings
+from conductor_sidecar.settings import Settings, ToolPolicy
 from conductor_sidecar.stores import Stores
+
+if TYPE_CHECKING:
+    from conductor_handlers.toolhost.catalogue import Catalogue, ToolProblem
+    from conductor_handlers.toolhost.policy import Rule
 
 END_S = 5.0
 """How long tools that were cancelled may take to end."""
@@ -44,6 +42,13 @@ class Tools:
         self._stores = stores
         self._settings = settings
         self._clock = clock
+
+    def adopt(
+        self, catalogue: Catalogue, rooms: Mapping[str, PackRoom], settings: Settings
+    ) -> None:
+        """Take over other packs and settings; calls that run end in what they began in."""
+        self.host.adopt(catalogue, rooms, host_settings(settings))
+        self._settings = settings
 
     async def recover(self) -> int:
         """Close what the last process left open; once, before the first call.
@@ -72,16 +77,37 @@ class Tools:
         return epoch_ms(self._clock.now() - timedelta(days=days))
 
 
+class LateListings(Sequence[Listing]):
+    """Listings that are asked for when somebody looks: a start has no time for tool sets."""
+
+    def __init__(self, ask: Callable[[], list[Listing]]) -> None:
+        self._ask = ask
+
+    @cached_property
+    def _found(self) -> list[Listing]:
+        return self._ask()
+
+    @overload
+    def __getitem__(self, index: int) -> Listing: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Listing]: ...
+    def __getitem__(self, index: int | slice) -> Listing | list[Listing]:
+        return self._found[index]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
 def build_tools(
     packs: BoundPacks, stores: Stores, events: ToolEvents, settings: Settings, *,
-    subject: str, clock: Clock,
+    subject: str, clock: Clock, times: ToolTimes | None = None,
 ) -> Tools:  # fmt: skip
     """Build the host of the loaded packs and open their `ctx.tools`."""
     host = ToolHost(
         LateCatalogue(lambda: packs_catalogue(packs.registry, settings)), packs.rooms,
         HostPorts(stores.approvals, stores.results, stores.journal, events),
         subject=subject, settings=host_settings(settings), clock=clock,
-        log=get_logger(part="tools"),
+        log=get_logger(part="tools"), times=times,
     )  # fmt: skip
     packs.attach(host)
     return Tools(host, stores, settings, clock)
@@ -91,6 +117,8 @@ def packs_catalogue(
     registry: Registry, settings: Settings, toolset: str | None = None
 ) -> Catalogue:
     """Return the tools of the loaded packs as they are configured, or with another tool set."""
+    from conductor_handlers.toolhost.catalogue import build_catalogue
+
     override = {} if toolset is None else {"toolset": toolset}
     configs: Mapping[str, Mapping[str, Any]] = {
         pack.slug: {**pack_config(pack, settings), **override} for pack in registry.packs
@@ -105,6 +133,8 @@ def listings_without_host(
 
     Nothing is imported for a tool, and no store is opened.
     """
+    from conductor_handlers.toolhost.gate import Gates
+
     catalogue = packs_catalogue(registry, settings, toolset)
     gates = Gates(host_settings(settings), {pack.slug: root for pack in registry.packs})
     found = [
@@ -118,15 +148,21 @@ def listings_without_host(
 def host_settings(settings: Settings) -> HostSettings:
     """Translate the sections `tools` and `approvals`."""
     tools = settings.tools
-    rules = tuple(
-        Rule(f"workspace.{number}", policy.decision, policy.tool, policy.reason)
-        for number, policy in enumerate(tools.policies, start=1)
-    )
+    rules = _rules(tools.policies) if tools.policies else ()
     return HostSettings(
         scopes=tuple(tools.scopes), rules=rules, default_decision=tools.default_decision,
         deadline_s=tools.deadline_s, max_concurrency=tools.max_concurrency,
         approval_ttl_s=settings.approvals.ttl_s,
     )  # fmt: skip
+
+
+def _rules(policies: Sequence[ToolPolicy]) -> tuple[Rule, ...]:
+    from conductor_handlers.toolhost.policy import Rule
+
+    return tuple(
+        Rule(f"workspace.{number}", policy.decision, policy.tool, policy.reason)
+        for number, policy in enumerate(policies, start=1)
+    )
 
 
 def local_caller() -> Caller:

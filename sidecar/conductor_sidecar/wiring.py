@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from conductor_adapters.http import HttpPusher
 from conductor_adapters.transport import Adapter, LinkOptions, Transport
@@ -18,6 +19,7 @@ from conductor_handlers.registry import Registry
 from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.messages import Head, Limits
 from conductor_sdk.errors import ConductorError
+from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar import __version__
 from conductor_sidecar.credentials import Credentials, Identity
@@ -27,11 +29,20 @@ from conductor_sidecar.delivery.keeper import Keeper
 from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.errors import AdapterNotFound
 from conductor_sidecar.feed import Feed
+from conductor_sidecar.metrics.tallies import Tallies
 from conductor_sidecar.packs import BoundPacks, Surroundings
+from conductor_sidecar.rotation.assembly import build_rotation
+from conductor_sidecar.rotation.files import Held
+from conductor_sidecar.rotation.fixed import Turning
+from conductor_sidecar.rotation.pusher import PresentPusher
 from conductor_sidecar.runtime import Daemon, Parts
-from conductor_sidecar.settings import Settings
+from conductor_sidecar.settings import LinkSettings, Settings
 from conductor_sidecar.stores import Stores
 from conductor_sidecar.tools import build_tools
+from conductor_sidecar.tracing.provider import open_tracing
+
+if TYPE_CHECKING:
+    from conductor_sidecar.tracing.pushes import TracedPushes
 
 SOFTWARE = f"conductor-sidecar/{__version__}"
 
@@ -54,28 +65,37 @@ def find_adapter(name: str) -> Adapter:
 
 def build_daemon(
     workspace: Workspace, settings: Settings, stores: Stores, registry: Registry, *,
-    identity: Identity, read_identity: Callable[[], Identity],
+    identity: Identity, read_identity: Callable[[], Identity], held: Held | None = None,
 ) -> tuple[Daemon, Parts]:  # fmt: skip
     """Put a daemon together; nothing runs yet."""
     clock, feed, subject = stores.clock, Feed(stores.clock), identity.subject
     around = _Around(workspace, settings, stores, feed, subject)
     credentials = Credentials(identity, workspace.enrollment, read_identity, feed)
-    uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue", feed)
+    tracing = open_tracing(settings.traces, subject, clock)
+    tracer, pushes = (tracing.tracer, tracing.pushes(feed)) if tracing else (None, None)
+    uplink = Uplink(stores.outbox, lambda kind: registry.policy(kind) or "queue", pushes or feed)
     packs = BoundPacks(registry, around.surroundings(uplink), settings)
-    tools = build_tools(packs, stores, uplink, settings, subject=subject, clock=clock)
+    tallies = Tallies()
+    tools = build_tools(
+        packs, stores, uplink, settings, subject=subject, clock=clock, times=tallies.tools
+    )
     dispatcher = Dispatcher(
         stores.log, packs.routes, clock, random=random.random, observer=feed,
         settings=DispatchSettings(concurrency=settings.dispatch.concurrency),
+        times=tallies.handlers, tracer=tracer,
     )  # fmt: skip
     downlink = Downlink(
         stores.log, dispatcher, stores.journal, clock,
         window=settings.dispatch.window, observer=feed, subject=subject,
+        tracer=tracer,
     )  # fmt: skip
-    keeper = _keeper(around, downlink, uplink, packs, credentials)
-    fallback = _fallback(around, keeper, identity)
+    rotation = build_rotation(held, credentials, stores, feed, settings.link)
+    keeper = _keeper(around, downlink, uplink, packs, credentials, rotation, lambda: parts.settings)
+    rotation.reconnect = keeper.reconnect
+    fallback = _fallback(around, keeper, credentials, pushes)
     parts = Parts(
         workspace.shown, subject, settings, clock, stores.desk, feed, dispatcher, downlink,
-        uplink, keeper, fallback, packs, tools,
+        uplink, keeper, fallback, packs, tools, tallies, rotation, tracing,
     )  # fmt: skip
     return Daemon(parts), parts
 
@@ -99,18 +119,17 @@ class _Around:
 
 def _keeper(
     around: _Around, downlink: Downlink, uplink: Uplink, packs: BoundPacks,
-    credentials: Credentials,
+    credentials: Credentials, rotation: Turning, in_force: Callable[[], Settings],
 ) -> Keeper:  # fmt: skip
     link, reconnect = around.settings.link, around.settings.reconnect
     adapter = find_adapter(link.adapter)
-    options = LinkOptions(
-        open_timeout_s=link.open_timeout_s, ca_file=link.ca_file, cert_file=link.cert_file,
-        key_file=link.key_file, allow_plaintext=link.allow_plaintext,
-    )  # fmt: skip
 
     async def connect(moved_to: str | None) -> Transport:
-        now = credentials.current()
-        return await adapter.connect(moved_to or now.address, now.credential, options)
+        async def dial(who: Identity) -> Transport:
+            options = _options(in_force().link)  # each link is made by the settings of its time
+            return await adapter.connect(moved_to or who.address, who.credential, options)
+
+        return await rotation.connect(dial)
 
     async def head() -> Head | None:
         try:
@@ -125,18 +144,32 @@ def _keeper(
         backoff=Backoff(policy, random.random), cursor=around.stores.log.cursor, head=head,
         packs=packs.notices, software=SOFTWARE, adapter=link.adapter,
         address=credentials.current().address, changed=credentials.changed,
+        welcomed=rotation.opened, rotate=lambda asked: rotation.asked(asked.version, asked.url),
     )  # fmt: skip
 
 
-def _fallback(around: _Around, keeper: Keeper, identity: Identity) -> HttpFallback | None:
-    link, address = around.settings.link, identity.address
+def _options(link: LinkSettings) -> LinkOptions:
+    return LinkOptions(
+        open_timeout_s=link.open_timeout_s, ca_file=link.ca_file, cert_file=link.cert_file,
+        key_file=link.key_file, allow_plaintext=link.allow_plaintext,
+    )  # fmt: skip
+
+
+def _fallback(
+    around: _Around, keeper: Keeper, credentials: Credentials, tracer: TracedPushes | None
+) -> HttpFallback | None:
+    link, address = around.settings.link, credentials.present.address
     if link.http_fallback_after_s is None or not address.startswith(("ws://", "wss://")):
         return None
-    pusher = HttpPusher(
-        http_base(address), identity.credential, ca_file=link.ca_file,
-        allow_plaintext=link.allow_plaintext,
-    )  # fmt: skip
+
+    def pusher(credential: Secret) -> HttpPusher:
+        return HttpPusher(
+            http_base(address), credential, ca_file=link.ca_file,
+            allow_plaintext=link.allow_plaintext,
+        )  # fmt: skip
+
     return HttpFallback(
-        pusher, around.stores.outbox, keeper, around.stores.clock, around.feed,
-        subject=around.subject, after_s=link.http_fallback_after_s,
+        PresentPusher(pusher, lambda: credentials.present.credential), around.stores.outbox,
+        keeper, around.stores.clock, around.feed,
+        subject=around.subject, after_s=link.http_fallback_after_s, tracer=tracer,
     )  # fmt: skip

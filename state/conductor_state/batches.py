@@ -127,9 +127,18 @@ class Kinds:
 
     @classmethod
     def unpack(cls, blob: bytes) -> Kinds:
-        """Return what `pack` packed."""
-        names, codes = _kinds.decode(blob)
-        return cls(names, struct.unpack(f"<{len(codes) // 2}H", codes))
+        """Return what `pack` packed.
+
+        Raises:
+            StoreCorrupt: Nothing that `pack` packs.
+        """
+        names, packed = _kinds.decode(blob)
+        if not names or len(packed) % 2:
+            raise StoreCorrupt("a batch has no kinds")
+        codes = struct.unpack(f"<{len(packed) // 2}H", packed)
+        if codes and max(codes) >= len(names):
+            raise StoreCorrupt("an event has a kind that its batch has not")
+        return cls(names, codes)
 
 
 def to_ranges(numbers: Sequence[int]) -> list[int]:

@@ -6,15 +6,16 @@ is readable by its owner only. Refusal: what is not a healthy database is report
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from conductor_state.errors import StateError, StoreIOError, state_error
+from conductor_state.errors import StateError, StoreCorrupt, StoreIOError, state_error
 from conductor_state.schema import Schema, migrate
+from conductor_state.storage import DISK, Storage
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,15 +41,20 @@ Connect = Callable[[Path], sqlite3.Connection]
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
     """Open the standard library's SQLite without implicit transactions."""
-    return sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
+    return DISK.connect(path)
 
 
 def prepare(
-    path: Path, schema: Schema, settings: DatabaseSettings, connect: Connect
+    path: Path,
+    schema: Schema,
+    settings: DatabaseSettings,
+    connect: Connect | None = None,
+    storage: Storage = DISK,
 ) -> sqlite3.Connection:
     """Open or create the file, mode 0600, and bring it to the schema's version.
+
+    A write-ahead log that another process left behind is handed to the disk again before anything
+    is built on it: that process may have died of a sync that failed.
 
     Raises:
         SchemaTooNew: A newer program wrote the file.
@@ -56,29 +62,40 @@ def prepare(
     """
     connection = None
     try:
-        make_private(path)
-        connection = connect(path)
+        storage.make_private(path)
+        storage.renew(path.with_name(f"{path.name}-wal"))
+        connection = (connect or storage.connect)(path)
         _configure(connection, settings, path)
-        migrate(connection, schema, path)
-    except (sqlite3.Error, OSError, StateError) as error:
+        migrate(connection, schema, path, storage)
+    except (sqlite3.Error, *UNREADABLE, OSError, StateError) as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise state_error(error, str(path)) from error
+        if isinstance(error, sqlite3.Error | UnicodeError):
+            raise damage_or_error(error, str(path)) from error
         if isinstance(error, OSError):
             raise StoreIOError(f"{path}: {error.strerror}") from error
         raise
     return connection
 
 
-def make_private(path: Path) -> None:
-    """Create the file with mode 0600 and its missing directories with 0700; narrow a wider file."""
-    for directory in reversed(path.parents):
-        if not directory.exists():
-            directory.mkdir(mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
+def damage_or_error(error: Exception, where: str) -> StateError:
+    """Translate what one of our statements failed with.
+
+    Statements are fixed and rows are ours, so what SQLite cannot make sense of is damage.
+    """
+    if not isinstance(error, sqlite3.Error):
+        return StoreCorrupt(f"{where}: {type(error).__name__}: {error}")
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or code & 0xFF in _DAMAGE:
+        return StoreCorrupt(f"{where}: {error}")
+    return state_error(error, where)
+
+
+UNREADABLE = (msgspec.MsgspecError, struct.error, UnicodeDecodeError)
+"""What unpacking a row raises when it is not what was stored; or SQLite's own words about it."""
+_DAMAGE = frozenset({
+    sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_MISMATCH,
+})  # fmt: skip
 
 
 def _configure(connection: sqlite3.Connection, settings: DatabaseSettings, path: Path) -> None:

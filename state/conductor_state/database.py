@@ -4,32 +4,33 @@ Promise: `write` returns after the COMMIT that holds its work, and callers that 
 one; `read` sees committed state only. Refusal: no second connection, no statement outside of the
 thread, no retry: a failed call left nothing behind and says so.
 
-The thread is a daemon: a process that forgets to close exits all the same, and loses nothing that
-a caller was told.
+A process that forgets to close exits all the same, and loses nothing that a caller was told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from conductor_sdk.clock import Clock
 from conductor_state.connection import (
     DEFAULTS,
+    UNREADABLE,
     Connect,
     DatabaseSettings,
-    connect_sqlite,
+    damage_or_error,
     prepare,
 )
 from conductor_state.crash_points import AFTER_COMMIT, BEFORE_COMMIT
 from conductor_state.errors import StateError, StoreClosed, StoreLocked, state_error
 from conductor_state.schema import Schema
+from conductor_state.storage import DISK, Storage
+from conductor_state.vitals import FAULTS, Vitals, write_the_same
+from conductor_state.worker import Rounds
 
 T = TypeVar("T")
 
@@ -66,18 +67,21 @@ class Database:
         settings: DatabaseSettings,
         crash_point: Callable[[str], None],
         prepare: Callable[[], sqlite3.Connection],
+        storage: Storage = DISK,
     ) -> None:
         self.path = path
         self.clock = clock
         self.crash_point = crash_point
         """Called at named points, where a fault suite may kill the process."""
+        self.vitals = Vitals(path.name, lambda: self.write(write_the_same))
         self._settings = settings
         self._prepare = prepare
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._hooks: list[Callable[[], None]] = []
         self._connection: sqlite3.Connection | None = None
+        self._opening: _Job | None = None
         self._closing: _Job | None = None
-        self._thread = threading.Thread(target=self._run, name=f"database {path.name}", daemon=True)
+        rounds = Rounds[_Job](self._begin, self._round, self._end, settings.group_limit)
+        self._worker = storage.worker(f"database {path.name}", rounds)
 
     @classmethod
     async def open(
@@ -87,8 +91,9 @@ class Database:
         schema: Schema,
         clock: Clock,
         settings: DatabaseSettings = DEFAULTS,
-        connect: Connect = connect_sqlite,
+        connect: Connect | None = None,
         crash_point: Callable[[str], None] = no_crash,
+        storage: Storage = DISK,
     ) -> Database:
         """Open or create the file (mode 0600, new directories 0700) and migrate it.
 
@@ -97,8 +102,9 @@ class Database:
             schema: See `load_schema`.
             clock: For the stores on it.
             settings: Cache, checkpoints and timeouts.
-            connect: For fault suites; see `connect_sqlite`.
+            connect: For fault suites, instead of `storage.connect`.
             crash_point: For fault suites; see `no_crash`.
+            storage: The disk.
 
         Raises:
             SchemaTooNew: A newer program wrote the file.
@@ -110,7 +116,8 @@ class Database:
             clock=clock,
             settings=settings,
             crash_point=crash_point,
-            prepare=lambda: prepare(path, schema, settings, connect),
+            prepare=lambda: prepare(path, schema, settings, connect, storage),
+            storage=storage,
         )
         await database._start()
         return database
@@ -147,7 +154,7 @@ class Database:
         """
         if self._closing is None:
             self._closing = _Job(lambda _: None, writes=False)
-            self._queue.put(None)
+            self._worker.finish()
         try:
             async with asyncio.timeout(self._settings.close_timeout_s):
                 await asyncio.shield(self._closing.future)
@@ -157,57 +164,43 @@ class Database:
             raise StoreLocked(f"{self.path} did not close in time") from None
 
     async def _start(self) -> None:
-        opening = _Job(lambda _: None, writes=False)
-        self._queue.put(opening)
-        self._thread.start()
+        opening = self._opening = _Job(lambda _: None, writes=False)
+        self._worker.start()
         try:
             await opening.future
         except BaseException:
-            self._queue.put(None)
+            self._worker.finish()
             raise
 
     async def _submit(self, work: Work[T], *, writes: bool) -> T:
         if self._closing is not None:
             raise StoreClosed(str(self.path))
         job = _Job(work, writes=writes)
-        self._queue.put(job)
+        self._worker.put(job)
         result: T = await job.future
         return result
 
-    def _run(self) -> None:
-        opening = self._queue.get()
-        if opening is None:
-            return
+    def _begin(self) -> bool:
+        opening = self._opening
+        assert opening is not None  # noqa: S101  `_start` made it before it started the worker
         try:
-            connection = self._connection = self._prepare()
+            self._connection = self._prepare()
         except BaseException as error:  # noqa: BLE001  whatever it is, `open` raises it
             opening.error = error
-            _deliver([opening])
-            return
         _deliver([opening])
-        going_on = True
-        while going_on:
-            jobs, going_on = self._next_jobs()
-            if jobs:
-                self._perform(connection, jobs)
-                _deliver(jobs)
+        return opening.error is None
+
+    def _round(self, jobs: list[_Job]) -> None:
+        assert self._connection is not None  # noqa: S101  `_begin` has opened it
+        self._perform(self._connection, jobs)
+        _deliver(jobs)
+
+    def _end(self) -> None:
+        assert self._connection is not None  # noqa: S101  `_begin` has opened it
         with suppress(sqlite3.Error):  # what was promised is committed; the next open reads it
-            connection.close()
+            self._connection.close()
         if self._closing is not None:
             _deliver([self._closing])
-
-    def _next_jobs(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        job = self._queue.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == self._settings.group_limit:
-                return jobs, True
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                return jobs, True
-        return jobs, False
 
     def _perform(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         # Reads go first: no transaction is open, so they cannot see what is not committed.
@@ -217,6 +210,7 @@ class Database:
         writes = [job for job in jobs if job.writes]
         if not writes:
             return
+        began = self.clock.monotonic()
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in writes:
@@ -226,11 +220,14 @@ class Database:
             self.crash_point(AFTER_COMMIT)
         except sqlite3.Error as error:
             self._undo(connection, writes, state_error(error, str(self.path)))
+        else:
+            self.vitals.committed(self.clock.monotonic() - began)
 
     def _in_savepoint(self, connection: sqlite3.Connection, job: _Job) -> None:
         connection.execute("SAVEPOINT work")
         self._attempt(connection, job)
         if job.error is not None:
+            self.vitals.refused(job.error)
             # A full disk may have ended the whole transaction; then this raises, rightly.
             connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
@@ -238,16 +235,20 @@ class Database:
     def _attempt(self, connection: sqlite3.Connection, job: _Job) -> None:
         try:
             job.result = job.work(connection)
-        except sqlite3.Error as error:
-            job.error = state_error(error, str(self.path))
+        except (sqlite3.Error, *UNREADABLE) as error:
+            job.error = damage_or_error(error, str(self.path))
         except BaseException as error:  # noqa: BLE001  a work is its caller's code: raised there
             job.error = error
 
     def _undo(self, connection: sqlite3.Connection, writes: list[_Job], error: StateError) -> None:
-        cause = next((job.error for job in writes if isinstance(job.error, StateError)), error)
+        cause = next((job.error for job in writes if isinstance(job.error, FAULTS)), error)
+        if cause is error:  # otherwise it is noted already
+            self.vitals.refused(cause)
         for job in writes:
             job.result = None
-            job.error = job.error or type(cause)(cause.detail)
+            # What a work itself refused, it may have refused because of a work that is undone.
+            if not isinstance(job.error, FAULTS):
+                job.error = type(cause)(cause.detail)
         with suppress(sqlite3.Error):  # if this fails too, the next BEGIN reports it
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

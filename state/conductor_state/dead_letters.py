@@ -12,6 +12,7 @@ from collections.abc import Collection
 from zlib import crc32
 
 from conductor_sdk.records import Arrival, DeadLetter, Pending
+from conductor_sdk.trace_context import traceparent_in
 from conductor_state import stored_events
 from conductor_state.batches import BATCH_MAX, position_of
 from conductor_state.counters import CountChanges
@@ -108,7 +109,10 @@ def _store_again(
         connection,
         inbound,
         (inbound.state.epoch, inbound.state.sequence),
-        [Arrival(letter.event_id, letter.kind, letter.body) for letter in letters],
+        [
+            Arrival(letter.event_id, letter.kind, letter.body, traceparent_in(letter.body))
+            for letter in letters
+        ],
         [key_of(letter.event_id) for letter in letters],
         redriven=True,
     )

@@ -13,7 +13,10 @@ import msgspec
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sdk.secret import Secret
 
-VERSION = 1
+VERSION = 2
+"""Of the file; version 1 knew neither the conductor's address nor rotation."""
+FIRST_GENERATION = 1
+"""Of the credential that an enrollment gives; each rotation has a higher one."""
 
 
 class EnrollmentError(ConductorError):
@@ -61,7 +64,27 @@ class Enrollment(msgspec.Struct, frozen=True):
     """The `from` of everything that the workspace pushes."""
     expires_at: datetime | None
     """Aware UTC; None when the credential does not expire by itself."""
+    conductor: str | None = None
+    """The conductor's http(s) address, where it was enrolled; None: written by version 1."""
+    generation: int = FIRST_GENERATION
+    """Which credential of this workspace it is, counted by the conductor."""
+    issued_at: datetime | None = None
+    """Aware UTC, by this machine's clock; None where it is not known."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether a file of version 1 says everything."""
+        extra = (self.conductor, self.generation, self.issued_at)
+        return extra == (None, FIRST_GENERATION, None)
 
     def expired(self, now: datetime) -> bool:
         """Tell whether the credential is past its time."""
         return self.expires_at is not None and self.expires_at <= now
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A credential that is to replace the present one, and is not proven yet."""
+
+    enrollment: Enrollment
+    replaces: str
+    """The fingerprint of the credential that it takes the place of."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sqlite3
 
 from conductor_sdk.records import Story, Trace
+from conductor_sdk.trace_context import trace_id_of
 from conductor_state.batches import Kinds, batch_of, position_of, unpack_outcomes
 from conductor_state.inbound import Inbound, batch_range
 from conductor_state.key_index import key_of
 from conductor_state.queries import load_queries
 from conductor_state.receiving import index_in
 from conductor_state.settling import DEAD_LETTER
+from conductor_state.trace_ids import find_trace
 
 
 def story(connection: sqlite3.Connection, inbound: Inbound, event_id: str) -> Story | None:
@@ -42,7 +44,9 @@ def story(connection: sqlite3.Connection, inbound: Inbound, event_id: str) -> St
     traces.sort(key=lambda trace: trace.at_ms)
     last = chapters[-1]
     state = "dropped" if traces[-1].what == "dropped" else last.state
-    return Story(event_id, "inbound", last.kind, state, traces)
+    given = [chapter.trace_id for chapter in chapters if chapter.trace_id is not None]
+    trace_id = given[-1] if given else trace_id_of(event_id, None)
+    return Story(event_id, "inbound", last.kind, state, traces, trace_id)
 
 
 class _Chapter:
@@ -52,6 +56,7 @@ class _Chapter:
         self.number = number
         self.kind = kind
         self.state = "waiting"
+        self.trace_id: str | None = None
         self.beginning: list[Trace] = []
         self.end: list[Trace] = []
 
@@ -63,10 +68,11 @@ class _Chapter:
         found = connection.execute(load_queries("replay_log")["receipt"], (number,)).fetchone()
         if found is None:
             return None
-        received_ms, epoch, sequence, redriven, kinds, keys = found
+        received_ms, epoch, sequence, redriven, kinds, keys, contexts = found
         index = index_in(keys, key)
         position = position_of(number, index)
         chapter = cls(number, Kinds.unpack(kinds).at(index))
+        chapter.trace_id = find_trace(contexts, index)
         if not redriven:
             came = Trace(received_ms, "received", f"epoch {epoch}, up to {sequence}")
             chapter.beginning.append(came)

@@ -7,46 +7,33 @@ returned Secret, never in an error, a log or a repr.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from urllib.parse import urlsplit
-
-import msgspec
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 from conductor_sdk.clock import Clock, SystemClock
-from conductor_sdk.event import is_event_id
-from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace
 from conductor_state.enrollment import (
-    VERSION,
+    Candidate,
     Enrollment,
+    EnrollmentError,
     EnrollmentExpired,
-    EnrollmentMalformed,
     EnrollmentMissing,
-    EnrollmentTooNew,
 )
-from conductor_state.private_file import read_private, write_private
+from conductor_state.enrollment_file import decode_enrollment, encode_enrollment, shown_time
+from conductor_state.private_file import (
+    no_crash,
+    read_private,
+    remove_drafts,
+    remove_private,
+    write_private,
+)
 
-_TOKEN_MAX = 8192
-
-
-class _Wrong(ValueError):
-    """A field has the wrong shape; the text names the field and not its value."""
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    version: int
-    url: str
-    token: str
-    subject: str
-    expires_at: str | None
-
-
-class _Versioned(msgspec.Struct):
-    version: int
-
-
-_versioned = msgspec.json.Decoder(_Versioned)
-_file = msgspec.json.Decoder(_File)
+CANDIDATE = "enrollment.next.json"
+DRAFT_AGE_S = 60.0
+"""A draft older than this is nobody's any more."""
 
 
 def read_enrollment(workspace: Workspace, clock: Clock | None = None) -> Enrollment:
@@ -63,95 +50,165 @@ def read_enrollment(workspace: Workspace, clock: Clock | None = None) -> Enrollm
         EnrollmentExpired: It was valid once.
         PrivateFileRefused: A link, another owner, or open to others; the hint mends it.
     """
-    path = workspace.enrollment
-    try:
-        data = read_private(path)
-    except FileNotFoundError:
-        raise EnrollmentMissing(str(workspace.root)) from None
-    try:
-        version = _versioned.decode(data).version
-        if version != VERSION:
-            raise EnrollmentTooNew(f"{path} has version {version}, not {VERSION}")
-        enrollment = _from_file(_file.decode(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Wrong) as error:
-        raise EnrollmentMalformed(f"{path} ({_reason(error)})") from None
+    enrollment = _present(workspace)
     if enrollment.expires_at is not None and enrollment.expired((clock or SystemClock()).now()):
-        raise EnrollmentExpired(f"{path} at {_z(enrollment.expires_at)}")
+        raise EnrollmentExpired(f"{workspace.enrollment} at {shown_time(enrollment.expires_at)}")
     return enrollment
 
 
 def write_enrollment(workspace: Workspace, enrollment: Enrollment) -> None:
     """Replace the enrollment of a workspace; durable when this returns.
 
-    Makes the state directory where it is missing.
+    Makes the state directory where it is missing. A candidate of the former enrollment is
+    forgotten.
 
     Raises:
         EnrollmentMalformed: What should be written could not be read again.
         WorkspaceUnsafe: The state directory leads elsewhere.
     """
-    expires_at = None if enrollment.expires_at is None else _z(enrollment.expires_at)
-    file = _File(
-        version=VERSION, url=enrollment.url, token=enrollment.token.reveal(),
-        subject=enrollment.subject, expires_at=expires_at,
-    )  # fmt: skip
-    try:
-        _from_file(file)
-    except _Wrong as error:
-        raise EnrollmentMalformed(_reason(error)) from None
+    data = encode_enrollment(enrollment)
     workspace.create()
-    write_private(workspace.enrollment, msgspec.json.format(msgspec.json.encode(file)) + b"\n")
+    with _changing(workspace):
+        write_private(workspace.enrollment, data)
+        if candidate_path(workspace).exists():
+            remove_private(candidate_path(workspace))
 
 
 def remove_enrollment(workspace: Workspace) -> None:
     """Forget the enrollment. Idempotent."""
     workspace.enrollment.unlink(missing_ok=True)
+    candidate_path(workspace).unlink(missing_ok=True)
 
 
-def _from_file(file: _File) -> Enrollment:
-    if not file.token or len(file.token) > _TOKEN_MAX or not _is_header_text(file.token):
-        raise _Wrong("token is not one line of printable ASCII")
-    if not is_event_id(file.subject):
-        raise _Wrong("subject is not 1 to 128 characters without control characters")
-    if not _is_address(file.url):
-        raise _Wrong("url is not an address with a scheme")
-    return Enrollment(file.url, Secret(file.token), file.subject, _moment(file.expires_at))
+def candidate_path(workspace: Workspace) -> Path:
+    """Return where a credential waits to become the present one."""
+    return workspace.state_dir / CANDIDATE
 
 
-def _is_address(url: str) -> bool:
+class CredentialFiles:
+    """The two files of a rotation: the present credential, and the candidate beside it."""
+
+    def __init__(
+        self, workspace: Workspace, clock: Clock, crash_point: Callable[[str], None] = no_crash
+    ) -> None:
+        """Build it; nothing is read yet.
+
+        Args:
+            workspace: Whose credentials.
+            clock: Tells a killed writer's draft from one that is being written.
+            crash_point: Called between the steps, for fault suites.
+        """
+        self._workspace = workspace
+        self._clock = clock
+        self.crash_point = crash_point
+
+    def present(self) -> Enrollment:
+        """Return the present credential, expired or not.
+
+        Raises:
+            EnrollmentError: As `read_enrollment`.
+            PrivateFileRefused: As `read_enrollment`.
+        """
+        return _present(self._workspace)
+
+    def candidate(self) -> Candidate | None:
+        """Return the credential that waits; None where there is none for the present one.
+
+        A candidate that is the present one already is returned: its last steps are not done.
+
+        Raises:
+            EnrollmentError: One of the files is not as it should be.
+            PrivateFileRefused: One of the files cannot be trusted.
+        """
+        path = candidate_path(self._workspace)
+        found = None if not path.exists() else _read(path)
+        if found is None:
+            return None
+        present = self.present().token
+        ours = found.enrollment.token == present or found.replaces == present.fingerprint()
+        return found if ours else None
+
+    def offer(self, enrollment: Enrollment) -> Candidate:
+        """Store a candidate for the present credential; durable when this returns.
+
+        Raises:
+            EnrollmentMalformed: It could not be read again.
+            OSError: Nothing has changed.
+        """
+        with _changing(self._workspace):
+            replaces = self.present().token.fingerprint()
+            data = encode_enrollment(enrollment, replaces)
+            write_private(
+                candidate_path(self._workspace), data, crash_point=self._points("candidate")
+            )
+        return Candidate(enrollment, replaces)
+
+    def promote(self, candidate: Candidate) -> bool:
+        """Make a candidate the present credential; durable when this returns. Idempotent.
+
+        Returns:
+            False: the workspace was enrolled anew meanwhile, and nothing has changed.
+
+        Raises:
+            OSError: Nothing has changed.
+        """
+        with _changing(self._workspace):
+            present = self.present().token
+            if present == candidate.enrollment.token:
+                return True
+            if present.fingerprint() != candidate.replaces:
+                return False
+            data = encode_enrollment(candidate.enrollment)
+            write_private(self._workspace.enrollment, data, crash_point=self._points("enrollment"))
+        return True
+
+    def forget(self) -> None:
+        """Remove the candidate's file, and what killed writers left. Idempotent."""
+        path = candidate_path(self._workspace)
+        if path.exists():
+            with _changing(self._workspace):
+                remove_private(path)
+            self.crash_point("candidate.forgotten")
+        self.sweep()
+
+    def sweep(self) -> int:
+        """Remove drafts of writers that were killed; returns how many there were."""
+        older = self._clock.now().timestamp() - DRAFT_AGE_S
+        paths = (self._workspace.enrollment, candidate_path(self._workspace))
+        return sum(remove_drafts(path, older_than=older) for path in paths)
+
+    def _points(self, name: str) -> Callable[[str], None]:
+        return lambda point: self.crash_point(f"{name}.{point}")
+
+
+def _present(workspace: Workspace) -> Enrollment:
+    found = _read(workspace.enrollment)
+    if found is None:
+        raise EnrollmentMissing(str(workspace.root))
+    return found.enrollment
+
+
+def _read(path: Path) -> Candidate | None:
+    """Read one of the two files; None where there is none. No frame that raises has its text."""
+    found = _decoded(path)
+    if isinstance(found, EnrollmentError):
+        raise found
+    return found
+
+
+def _decoded(path: Path) -> Candidate | EnrollmentError | None:
     try:
-        return bool(urlsplit(url).scheme)
-    except ValueError:
-        return False
-
-
-def _is_header_text(token: str) -> bool:
-    """Tell whether a token can stand in an HTTP header as it is."""
-    return token.isascii() and token.isprintable() and " " not in token
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
+        return decode_enrollment(read_private(path), str(path))
+    except FileNotFoundError:
         return None
-    if not text.endswith("Z"):
-        raise _Wrong("expires_at is not UTC with a final Z")
+
+
+@contextlib.contextmanager
+def _changing(workspace: Workspace) -> Generator[None]:
+    """Let one process at a time change the files: `conductor enroll` may run beside a daemon."""
+    directory = os.open(workspace.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise _Wrong("expires_at is not ISO 8601") from None
-
-
-def _z(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong in words that cannot hold a name or a value of the file."""
-    match error:
-        case _Wrong():
-            return str(error)
-        case msgspec.ValidationError() if "unknown field" not in str(error):
-            return str(error)
-        case msgspec.ValidationError():
-            return "a field that is not known"
-        case _:
-            return "not JSON"
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)

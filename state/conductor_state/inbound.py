@@ -9,16 +9,24 @@ Everything runs on the database's writer thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from conductor_sdk.clock import epoch_ms
 from conductor_sdk.records import Cursor, Position
-from conductor_state.batches import Kinds, from_ranges, index_of, position_of, unpack_outcomes
+from conductor_state.batches import (
+    BATCH_MAX,
+    Kinds,
+    from_ranges,
+    index_of,
+    position_of,
+    unpack_outcomes,
+)
 from conductor_state.claims import Claims
 from conductor_state.database import Database
+from conductor_state.errors import StoreCorrupt
 from conductor_state.key_index import SEAL_AT, KeyIndex, remove_unfinished
 from conductor_state.pack_keys import PackKeys
 from conductor_state.queries import load_queries
@@ -122,7 +130,13 @@ class Inbound:
         if not self._stale:
             return
         sql = load_queries("replay_log")
-        self.state = self._stored_state = LogState(*connection.execute(sql["state"]).fetchone())
+        row = connection.execute(sql["state"]).fetchone()
+        try:
+            self.state = self._stored_state = msgspec.convert(
+                dict(zip(LogState.__struct_fields__, row, strict=True)), LogState
+            )
+        except (TypeError, msgspec.ValidationError) as error:
+            raise StoreCorrupt(f"the cursor: {error}") from None
         self._open.clear()
         self.claims.load(connection)
         self.keys.load(
@@ -166,12 +180,15 @@ class Inbound:
             if found is None:
                 return None
             received_ms, redriven, events, kinds = found
-            batch = OpenBatch(
-                number, received_ms, events, Kinds.unpack(kinds), redriven=bool(redriven)
-            )
+            if not 0 < events <= BATCH_MAX:
+                raise StoreCorrupt(f"batch {number} says that it has {events} events")
+            read = Kinds.unpack(kinds)
+            if len(read.codes) not in {0, events}:
+                raise StoreCorrupt(f"batch {number} has kinds for {len(read.codes)} events")
+            batch = OpenBatch(number, received_ms, events, read, redriven=bool(redriven))
             for _, blob in connection.execute(sql["settlements"], batch_range(number)):
                 for run in unpack_outcomes(blob):
-                    batch.settle(from_ranges(run.ranges))
+                    batch.settle(_indexes(run.ranges, batch))
             self.remember(batch)
         return batch
 
@@ -196,3 +213,13 @@ class Inbound:
 def batch_range(number: int) -> tuple[Position, Position]:
     """Return the first and last position that a batch may have."""
     return position_of(number, 0), position_of(number + 1, 0) - 1
+
+
+def _indexes(ranges: Sequence[int], batch: OpenBatch) -> list[int]:
+    try:
+        found = from_ranges(ranges)
+    except IndexError:
+        found = []
+    if not found or found[0] < 0 or found[-1] >= len(batch.settled):
+        raise StoreCorrupt(f"batch {batch.number} has settlements of events that it has not")
+    return found

@@ -14,7 +14,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +23,12 @@ from conductor_sdk.chain.batch import Row, Sink
 from conductor_sdk.chain.entry import Draft, Entry, Head, Prepared, prepare
 from conductor_sdk.chain.verify import Verdict, Walk, missing
 from conductor_sdk.clock import Clock, SystemClock, wire_time
-from conductor_state.errors import StoreClosed
+from conductor_state.errors import StateError, StoreClosed
 from conductor_state.journal_errors import JournalCorrupt, JournalMissing
 from conductor_state.journal_file import JournalFile, Rows
 from conductor_state.journal_transaction import JournalTransaction, JournalView
+from conductor_state.storage import DISK, Storage
+from conductor_state.vitals import Vitals, write_the_same
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class SqliteJournal:
         timeout_s: float = 10.0,
         make_log_id: Callable[[], str] = new_log_id,
         crash_point: Callable[[str], None] = _survive,
+        storage: Storage = DISK,
     ) -> None:
         """Describe a journal; nothing is opened yet.
 
@@ -68,13 +71,16 @@ class SqliteJournal:
             timeout_s: How long a call waits for other processes, at most.
             make_log_id: Names a new log.
             crash_point: Called at `journal.begun`, `journal.inserted` and `journal.committed`.
+            storage: The disk.
         """
         self.path = path
         self._clock = clock or SystemClock()
         self._file = JournalFile(
-            path, timeout_s=timeout_s, make_log_id=make_log_id, crash_point=crash_point
-        )
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="journal")
+            path, timeout_s=timeout_s, make_log_id=make_log_id, crash_point=crash_point,
+            storage=storage,
+        )  # fmt: skip
+        self.vitals = Vitals(path.name, self._prove)
+        self._worker = storage.executor("journal")
         self._waiting: deque[tuple[list[Prepared], Future[list[int]]]] = deque()
         self._closed = False
 
@@ -222,7 +228,9 @@ class SqliteJournal:
         Raises:
             StateError: Nothing was written.
         """
-        return await self._run(lambda: self._file.transaction(work, self._time))
+        return await self._run(
+            lambda: self._noted(lambda: self._file.transaction(work, self._time))
+        )
 
     async def close(self) -> None:
         """Finish what is on its way and release the file. Idempotent; bounded, never raises."""
@@ -233,6 +241,19 @@ class SqliteJournal:
         released = asyncio.wrap_future(self._worker.submit(self._file.close))
         self._worker.shutdown(wait=False)
         await asyncio.wait([released], timeout=_CLOSE_S)
+
+    async def _prove(self) -> None:
+        await self.transaction(lambda transaction: write_the_same(transaction.connection))
+
+    def _noted(self, write: Callable[[], T]) -> T:
+        began = self._clock.monotonic()
+        try:
+            result = write()
+        except StateError as error:
+            self.vitals.refused(error)
+            raise
+        self.vitals.committed(self._clock.monotonic() - began)
+        return result
 
     def _drain(self) -> None:
         """On the worker: append everything that waits, in one commit."""
@@ -247,7 +268,7 @@ class SqliteJournal:
             return
         drafts = [draft for prepared, _ in calls for draft in prepared]
         try:
-            entries = iter(self._file.append(drafts, self._time))
+            entries = iter(self._noted(lambda: self._file.append(drafts, self._time)))
         except BaseException as error:  # noqa: BLE001  it is raised by every waiting caller
             for _, future in calls:
                 future.set_exception(error)

@@ -10,18 +10,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import msgspec
 
 from conductor_sdk.chain.batch import Row, as_entry
 from conductor_sdk.chain.entry import Entry, Head, Prepared, genesis
-from conductor_state.errors import SchemaTooNew
+from conductor_state.errors import SchemaTooNew, state_error
 from conductor_state.journal_errors import JournalCorrupt, JournalMissing
 from conductor_state.journal_transaction import JournalTransaction, JournalView
 from conductor_state.queries import load_queries
-from conductor_state.schema import load_schema
+from conductor_state.schema import VERSION_MAX, load_schema
 from conductor_state.shared_file import SharedFile, fetch_rows
+from conductor_state.storage import DISK, Storage
+from conductor_state.vitals import FAULTS
 
 T = TypeVar("T")
 
@@ -58,9 +60,10 @@ class JournalFile:
         timeout_s: float,
         make_log_id: Callable[[], str],
         crash_point: Callable[[str], None],
+        storage: Storage = DISK,
     ) -> None:
         self._path = path
-        self._file = SharedFile(path, timeout_s=timeout_s)
+        self._file = SharedFile(path, timeout_s=timeout_s, storage=storage)
         self._make_log_id = make_log_id
         self._crash_point = crash_point
         self._queries = load_queries("journal")
@@ -121,6 +124,8 @@ class JournalFile:
                 try:
                     result = work(transaction)
                 except sqlite3.Error as error:
+                    if isinstance(state_error(error, ""), FAULTS):
+                        raise  # the disk's or the file's, whoever's statement met it
                     raise _OfTheCaller from error
         except _OfTheCaller as carrier:
             raise cast("sqlite3.Error", carrier.__cause__) from None
@@ -137,7 +142,7 @@ class JournalFile:
 
         def read(connection: sqlite3.Connection) -> T:
             found = self._log(connection) if self._version(connection) else None
-            log_id = found[0] if found is not None and isinstance(found[0], str) else ""
+            log_id = found[0] if found is not None and _is_text(found[0]) else ""
             return work(JournalView(connection, log_id, self._queries))
 
         return self._file.read(read)
@@ -202,7 +207,7 @@ class JournalFile:
         if self._version(connection) == 0:
             return Rows([], "", None)
         name, size, head = self._log(connection) or (None, None, None)
-        log_id = name if isinstance(name, str) else ""
+        log_id = name if _is_text(name) else ""
         recorded = Head(size, head) if isinstance(size, int) and isinstance(head, str) else None
         rows = fetch_rows(connection, self._queries[query], values)
         return Rows(rows, log_id, recorded)
@@ -214,7 +219,7 @@ class JournalFile:
 
     def _head(self, connection: sqlite3.Connection) -> tuple[str, Head]:
         log_id, size, digest = self._log(connection) or ("", 0, "")
-        if not log_id:
+        if not _is_text(log_id):
             raise JournalCorrupt(f"{self._path} has lost its name")
         last = connection.execute(self._queries["last"]).fetchone()
         head = Head(0, genesis(log_id)) if last is None else Head(*last)
@@ -229,6 +234,8 @@ class JournalFile:
 
     def _version(self, connection: sqlite3.Connection) -> int:
         found: int = connection.execute(self._queries["version"]).fetchone()[0]
+        if not 0 <= found < VERSION_MAX:
+            raise JournalCorrupt(f"{self._path}: {found} is no version")
         if found > self._schema.version:
             known = self._schema.version
             raise SchemaTooNew(f"{self._path} has version {found}, this program knows {known}")
@@ -244,6 +251,14 @@ class JournalFile:
         if found == 0:
             log_id = self._make_log_id()
             connection.execute(self._queries["create_log"], (log_id, genesis(log_id)))
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is text without a damaged byte, and not empty."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _statements(script: str) -> Generator[str]:

@@ -23,6 +23,7 @@ from conductor_sdk.records import (
     Story,
     Trace,
 )
+from conductor_sdk.trace_context import trace_id_of
 from conductor_state.database import Database
 from conductor_state.outbox_caps import OutboxCaps
 from conductor_state.outbox_counts import Changes
@@ -199,13 +200,15 @@ class SqliteOutbox:
             return None
         steps = [step for passage in gone for step in passage.steps()]
         if now is None:
-            return Story(event_id, "outbound", gone[-1].kind, gone[-1].state, steps)
+            trace_id = gone[-1].trace_id or trace_id_of(event_id, None)
+            return Story(event_id, "outbound", gone[-1].kind, gone[-1].state, steps, trace_id)
         position, kind, put_ms, trace = now
         steps.append(Trace(put_ms, "queued", trace or ""))
         taken_ms = self._takes.lookup()(position)
         if taken_ms:
             steps.append(Trace(taken_ms, "pushed"))
-        return Story(event_id, "outbound", kind, "pushed" if taken_ms else "queued", steps)
+        state, trace_id = "pushed" if taken_ms else "queued", trace_id_of(event_id, trace)
+        return Story(event_id, "outbound", kind, state, steps, trace_id)
 
     async def mend(self) -> bool:
         """Count every row and correct the totals; tells whether something was wrong.

@@ -25,6 +25,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     kind: str
     put_ms: int
     size: int
+    trace: str | None = None
 
 
 class Change(msgspec.Struct):

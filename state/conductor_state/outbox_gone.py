@@ -15,6 +15,7 @@ import msgspec
 from conductor_sdk.records import Trace
 from conductor_state.id_digest import DIGEST_BYTES, id_digest
 from conductor_state.outbox_counts import Row
+from conductor_state.trace_ids import find_trace, pack_traces
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -28,6 +29,8 @@ class Gone(msgspec.Struct, frozen=True):
     dropped: str | None
     """The reason under which it was dropped; None when the conductor has it."""
     detail: str = ""
+    trace_id: str | None = None
+    """The trace that it was pushed in; None where it had no context."""
 
     @property
     def state(self) -> str:
@@ -62,6 +65,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     """(number of events, time or 0) runs."""
     dropped: str | None
     details: list[str]
+    traces: bytes = b""
+    """As `trace_ids.pack_traces` gives."""
 
 
 class Takes:
@@ -115,6 +120,7 @@ def pack(departure: Departure, taken_at: Callable[[int], int]) -> tuple[bytes, b
         taken=taken,
         dropped=departure.dropped,
         details=list(departure.details),
+        traces=pack_traces([row.trace for row in rows]),
     )
     return digests, _encoder.encode(packed)
 
@@ -138,4 +144,5 @@ def _unpack(packed: _Packed, number: int, gone_ms: int) -> Gone:
         gone_ms=gone_ms,
         dropped=packed.dropped,
         detail=packed.details[number] if packed.details else "",
+        trace_id=find_trace(packed.traces, number),
     )

@@ -204,7 +204,7 @@ class Ledger:
         self.queued[event.event_id] = position
         self._move(pool, 1, size)
         if pool in self._fresh:
-            row = Row(position, event.event_id, event.kind, self.now_ms, size)
+            row = Row(position, event.event_id, event.kind, self.now_ms, size, event.trace)
             self._fresh[pool].append(row)
         return _Added(pool, event, position)
 

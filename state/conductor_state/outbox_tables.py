@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import starmap
+from zlib import crc32
 
 import msgspec
 
@@ -95,12 +96,23 @@ class OutboxTables:
         for start in range(0, whole, _ROWS):
             block: list[object] = []
             for position, event in rows[start : start + _ROWS]:
-                block += position, event.event_id, event.kind, now_ms, event.body, event.trace
+                block += (
+                    position, event.event_id, event.kind, now_ms, event.body, event.trace,
+                    checksum_of(event.event_id, event.kind, event.body),
+                )  # fmt: skip
             connection.execute(self._insert_block, block)
         connection.executemany(
             self._sql["insert"],
             [
-                (position, event.event_id, event.kind, now_ms, event.body, event.trace)
+                (
+                    position,
+                    event.event_id,
+                    event.kind,
+                    now_ms,
+                    event.body,
+                    event.trace,
+                    checksum_of(event.event_id, event.kind, event.body),
+                )
                 for position, event in rows[whole:]
             ],
         )
@@ -151,6 +163,11 @@ class OutboxTables:
                 break
         connection.executemany(self._sql["forget_gone"], forgotten)
         return events
+
+
+def checksum_of(event_id: str, kind: str, body: bytes) -> int:
+    """Return what is stored beside an event to notice damage."""
+    return crc32(body, crc32(f"{event_id} {kind}".encode()))
 
 
 def _runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:

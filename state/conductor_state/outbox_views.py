@@ -10,9 +10,10 @@ import sqlite3
 
 from conductor_sdk.records import KindCounts, OutboxDepth, Queued
 from conductor_state import outbox_gone
+from conductor_state.errors import StoreCorrupt
 from conductor_state.outbox_counts import LOST, Changes
 from conductor_state.outbox_gone import Gone
-from conductor_state.outbox_tables import OutboxTables
+from conductor_state.outbox_tables import OutboxTables, checksum_of
 from conductor_state.queries import load_queries
 
 _PAGE = 256
@@ -28,14 +29,21 @@ class OutboxViews:
     def take(
         self, connection: sqlite3.Connection, after: int, limit: int, max_bytes: int
     ) -> list[Queued]:
-        """Read events after a position until `limit` or `max_bytes`, at least one."""
+        """Read events after a position until `limit` or `max_bytes`, at least one.
+
+        Raises:
+            StoreCorrupt: An event is not what was queued.
+        """
         events: list[Queued] = []
         size = 0
         for row in connection.execute(self._sql["take"], (after, limit)):
             size += len(row[3])
             if events and size > max_bytes:
                 break
-            events.append(Queued(*row))
+            checksum = row[6]
+            if checksum is not None and checksum != checksum_of(row[1], row[2], row[3]):
+                raise StoreCorrupt(f"the checksum of queued event {row[0]} does not match")
+            events.append(Queued(*row[:6]))
         return events
 
     def counts(self, connection: sqlite3.Connection) -> dict[str, KindCounts]:

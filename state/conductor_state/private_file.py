@@ -13,11 +13,16 @@ import os
 import shlex
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from conductor_sdk.errors import ConductorError, Exit
 
 SIZE_MAX = 65_536
+
+
+def no_crash(point: str) -> None:
+    """Do nothing at a named crash point; fault suites pass a function that dies."""
 
 
 class PrivateFileRefused(ConductorError):
@@ -55,12 +60,20 @@ def read_private(path: Path) -> bytes:
     finally:
         os.close(opened)
     if len(data) > SIZE_MAX:
+        del data  # a traceback that shows local variables must not show it
         raise PrivateFileRefused(f"{path} is longer than {SIZE_MAX} bytes")
     return data
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(
+    path: Path, data: bytes, *, crash_point: Callable[[str], None] = no_crash
+) -> None:
     """Replace a file by `data`, mode 0600, in one step that a power cut cannot split.
+
+    Args:
+        path: The file.
+        data: All of it.
+        crash_point: Called with `drafted`, `synced`, `replaced` and `durable`, for fault suites.
 
     Raises:
         OSError: Nothing has changed.
@@ -70,13 +83,44 @@ def write_private(path: Path, data: bytes) -> None:
         with os.fdopen(opened, "wb") as file:  # mkstemp has made it with mode 0600
             file.write(data)
             file.flush()
+            crash_point("drafted")
             os.fsync(file.fileno())
+        crash_point("synced")
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    crash_point("replaced")
+    sync_directory(path.parent)
+    crash_point("durable")
+
+
+def remove_private(path: Path) -> None:
+    """Remove a file, durably; one that is not there is fine."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def remove_drafts(path: Path, *, older_than: float) -> int:
+    """Remove what killed writers of a file left half done; returns how many there were.
+
+    Args:
+        path: The file that they were to replace.
+        older_than: Seconds since the epoch; a younger draft may be somebody's who still writes.
+    """
+    removed = 0
+    for draft in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.lstat().st_mtime < older_than:
+                draft.unlink()
+                removed += 1
+    return removed
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory as durable as its files."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

@@ -17,6 +17,7 @@ from conductor_state.counters import CountChanges
 from conductor_state.crash_points import AFTER_INSERT, AFTER_SEAL
 from conductor_state.inbound import Inbound, OpenBatch
 from conductor_state.queries import load_queries
+from conductor_state.trace_ids import pack_traces
 
 
 class Reception(msgspec.Struct, frozen=True):
@@ -152,8 +153,9 @@ def store_batch(
     packed_kinds = kinds.pack()
     connection.execute(
         sql["put_receipt"],
-        (number, now_ms, *cursor, redriven, len(events), packed_kinds, b"".join(keys)),
-    )
+        (number, now_ms, *cursor, redriven, len(events), packed_kinds, b"".join(keys),
+         pack_traces([event.trace for event in events]) or None),
+    )  # fmt: skip
     stored = StoredEvents(
         [event.event_id for event in events], [event.body for event in events], packed_kinds
     )

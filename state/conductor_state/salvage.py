@@ -9,12 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import msgspec
 
 _PATIENCE = 20_000
 """Failed reads of one table after which the rest of it is given up."""
 _HIGHEST = 2**62
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""A message of SQLite itself may hold bytes that are no text."""
 
 Row = tuple[object, ...]
 
@@ -44,18 +47,11 @@ def copy_table(
     kept = 0
     for row in _rows(source, name, columns):
         if is_sound(name, dict(zip(columns, row, strict=True))):
-            target.execute(insert, row)
-            kept += 1
+            with suppress(sqlite3.IntegrityError):  # a row that no statement of ours has written
+                target.execute(insert, row)
+                kept += 1
     counted = _count(source, name)
     return TableReport(name, kept, None if counted is None else max(counted - kept, 0))
-
-
-def tables_of(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of a schema's tables, in order of creation."""
-    rows = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-    )
-    return [name for (name,) in rows]
 
 
 def _columns(source: sqlite3.Connection, target: sqlite3.Connection, name: str) -> list[str]:
@@ -64,7 +60,7 @@ def _columns(source: sqlite3.Connection, target: sqlite3.Connection, name: str) 
     for connection in (source, target):
         try:
             rows = connection.execute(f"PRAGMA table_info({name})").fetchall()
-        except sqlite3.Error:
+        except _UNREADABLE:
             return []
         wanted = [row[1] for row in rows]
         found.append(set(wanted))
@@ -78,7 +74,7 @@ def _rows(source: sqlite3.Connection, name: str, columns: list[str]) -> Iterator
     except sqlite3.OperationalError:
         yield from _rows_without_rowid(source, name, fields)
         return
-    except sqlite3.Error:
+    except _UNREADABLE:
         return
     # Wide ranges first, so that one bad page does not use up the patience for the rest.
     ranges = deque([(-_HIGHEST, _HIGHEST)])
@@ -90,7 +86,7 @@ def _rows(source: sqlite3.Connection, name: str, columns: list[str]) -> Iterator
             for row in source.execute(statement, (first, last)):
                 yield row[1:]
                 first = row[0] + 1
-        except (sqlite3.Error, UnicodeDecodeError):
+        except _UNREADABLE:
             patience -= 1
             if first < last:
                 middle = (first + last) // 2
@@ -103,20 +99,20 @@ def _rows_without_rowid(source: sqlite3.Connection, name: str, fields: str) -> I
         for row in source.execute(f"SELECT {fields} FROM {name}"):  # noqa: S608  see copy_table
             seen.add(row)
             yield row
-    except (sqlite3.Error, UnicodeDecodeError):
+    except _UNREADABLE:
         key = fields.split(", ", 1)[0]
         backwards = f"SELECT {fields} FROM {name} ORDER BY {key} DESC"  # noqa: S608  see copy_table
         try:
             for row in source.execute(backwards):
                 if row not in seen:
                     yield row
-        except (sqlite3.Error, UnicodeDecodeError):
+        except _UNREADABLE:
             return
 
 
 def _count(source: sqlite3.Connection, name: str) -> int | None:
     try:
         counted: int = source.execute(f"SELECT count(*) FROM {name}").fetchone()[0]  # noqa: S608
-    except sqlite3.Error:
+    except _UNREADABLE:
         return None
     return counted

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from conductor_sdk.trace_context import traceparent_in
 from conductor_state import approval_rows
 from conductor_state.batches import (
     BATCH_MAX,
@@ -29,7 +30,9 @@ from conductor_state.counters import CountChanges, read_counts
 from conductor_state.errors import StateError
 from conductor_state.inbound import batch_range
 from conductor_state.key_index import FAMILIES, KeyIndex, key_of, split_keys
+from conductor_state.outbox_tables import checksum_of
 from conductor_state.queries import load_queries
+from conductor_state.trace_ids import RECORD, pack_traces
 
 LOST = "lost"
 _NO_KEY = bytes(16)
@@ -43,21 +46,24 @@ def is_sound(name: str, row: dict[str, object]) -> bool:
         return True
     try:
         return look(row)
-    except (StateError, msgspec.MsgspecError, struct.error, TypeError, ValueError):
+    except (StateError, msgspec.MsgspecError, struct.error, IndexError, TypeError, ValueError):
         return False
 
 
 def _receipt(row: dict[str, Any]) -> bool:
     codes = Kinds.unpack(row["kinds"]).codes
-    return len(row["keys"]) == 16 * row["events"] and len(codes) in {0, row["events"]}
+    whole = len(row["keys"]) == 16 * row["events"] and len(codes) in {0, row["events"]}
+    return whole and len(row.get("traces") or b"") % RECORD.size == 0
 
 
 def _settlement(row: dict[str, Any]) -> bool:
-    return all(
-        0 <= index < BATCH_MAX
-        for run in unpack_outcomes(row["outcomes"])
-        for index in from_ranges(run.ranges)
-    )
+    runs = [from_ranges(run.ranges) for run in unpack_outcomes(row["outcomes"])]
+    return all(runs) and all(0 <= index < BATCH_MAX for run in runs for index in run)
+
+
+def _queued(row: dict[str, Any]) -> bool:
+    checksum = row.get("checksum")
+    return checksum is None or checksum == checksum_of(row["event_id"], row["kind"], row["body"])
 
 
 _LOOKS: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -65,6 +71,7 @@ _LOOKS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "settlements": _settlement,
     "bodies": lambda row: bool(unpack_events(row["checksum"], row["events"])),
     "dead_letters": lambda row: crc32(row["body"]) == row["checksum"],
+    "outbox": _queued,
     "claims": lambda row: bool(unpack_positions(row["positions"])),
     "approvals": approval_rows.is_sound,
     "tool_results": lambda row: row["output"] is None or crc32(row["output"]) == row["checksum"],
@@ -96,7 +103,17 @@ def _restore_receipts(connection: sqlite3.Connection, now_ms: int) -> None:
         keys = b"".join(map(key_of, events.event_ids))
         connection.execute(
             load_queries("replay_log")["put_receipt"],
-            (number, now_ms, "", 0, 0, len(events.event_ids), events.kinds, keys),
+            (
+                number,
+                now_ms,
+                "",
+                0,
+                0,
+                len(events.event_ids),
+                events.kinds,
+                keys,
+                pack_traces([traceparent_in(body) for body in events.bodies]) or None,
+            ),
         )
 
 

@@ -6,14 +6,16 @@ from before stands beside it. Refusal: a file of a newer program is not touched.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
 import msgspec
 
-from conductor_state.errors import SchemaTooNew
+from conductor_state.errors import SchemaTooNew, StoreCorrupt
+from conductor_state.storage import DISK, Storage
 
+VERSION_MAX = 10_000
+"""No program of ours will ever have so many migrations: such a version is damage."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -35,7 +37,9 @@ def load_schema(name: str) -> Schema:
     return Schema(name, tuple(file.read_text(encoding="utf-8") for file in files))
 
 
-def migrate(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
+def migrate(
+    connection: sqlite3.Connection, schema: Schema, path: Path, storage: Storage = DISK
+) -> None:
     """Bring the database to `schema.version`, each migration in a transaction of its own.
 
     An existing database is copied to `<file>.v<N>.bak` (mode 0600) before it changes.
@@ -44,10 +48,12 @@ def migrate(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
         SchemaTooNew: The file has a higher version than this program knows.
     """
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= found < VERSION_MAX:
+        raise StoreCorrupt(f"{path}: {found} is no version")
     if found > schema.version:
         raise SchemaTooNew(f"{path} has version {found}, this program knows {schema.version}")
     if 0 < found < schema.version:
-        _back_up(connection, path.with_name(f"{path.name}.v{found}.bak"))
+        storage.back_up(connection, path.with_name(f"{path.name}.v{found}.bak"))
     for number, script in enumerate(schema.migrations[found:], start=found + 1):
         try:
             connection.executescript(
@@ -57,13 +63,3 @@ def migrate(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-
-
-def _back_up(connection: sqlite3.Connection, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    copy = sqlite3.connect(target)
-    try:
-        connection.backup(copy)
-    finally:
-        copy.close()

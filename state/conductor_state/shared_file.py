@@ -11,7 +11,6 @@ Not shared between threads.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import sqlite3
 import threading
@@ -28,6 +27,7 @@ from conductor_state.journal_errors import (
     is_busy,
     journal_error,
 )
+from conductor_state.storage import DISK, Storage
 
 T = TypeVar("T")
 
@@ -50,8 +50,9 @@ _PRAGMAS = (
 class SharedFile:
     """Opens at first use, and again when the file was replaced or removed meanwhile."""
 
-    def __init__(self, path: Path, *, timeout_s: float) -> None:
+    def __init__(self, path: Path, *, timeout_s: float, storage: Storage = DISK) -> None:
         self.path = path
+        self._storage = storage
         self._timeout_s = timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
@@ -113,25 +114,20 @@ class SharedFile:
         while True:
             connection = self._opened(create=True)
             self._patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
-            if self._inode == _inode(self.path):
+            if self._inode == self._storage.identity(self.path):
                 return connection
             _undo(connection)  # the file was replaced while we waited: look again
 
     def _opened(self, *, create: bool) -> sqlite3.Connection:
-        if self._connection is not None and self._inode == _inode(self.path):
+        if self._connection is not None and self._inode == self._storage.identity(self.path):
             return self._connection
         self.close()
         if create:
-            _make_private(self.path)
-        inode = _inode(self.path)
+            self._storage.make_private_shared(self.path)
+        inode = self._storage.identity(self.path)
         if inode is None:
             raise JournalMissing(str(self.path))
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = self._storage.connect_shared(self.path)
         try:
             connection.text_factory = _decode
             self._patiently(partial(_configure, connection))
@@ -166,6 +162,8 @@ class SharedFile:
             yield
         except sqlite3.Error as error:
             raise journal_error(error, str(self.path)) from error
+        except UnicodeDecodeError:  # in a message that names a part of the schema
+            raise JournalCorrupt(f"{self.path}: the schema is not text") from None
         except OSError as error:
             raise StoreIOError(f"{self.path}: {error.strerror}") from error
 
@@ -197,31 +195,6 @@ def _undo(connection: sqlite3.Connection) -> None:
     with contextlib.suppress(sqlite3.Error):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        facts = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def _make_private(path: Path) -> None:
-    """Create the file, mode 0600, only where there is none.
-
-    An existing one is not opened: closing it would drop the locks of this process's other
-    connections, for POSIX locks belong to the process.
-    """
-    for directory in reversed(path.parents):
-        if not directory.exists():
-            directory.mkdir(mode=0o700, exist_ok=True)
-    if path.is_symlink():
-        raise StoreIOError(f"{path} is a symbolic link", hint=f"look at it: ls -l {path}")
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
 
 
 def _decode(data: bytes) -> str:

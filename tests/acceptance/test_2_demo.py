@@ -95,7 +95,7 @@ def test_the_lock_file_names_no_registry_and_has_a_hash_for_everything() -> None
         text = (ROOT / name).read_text()
         pins = [line for line in text.splitlines() if "==" in line and not line.startswith("#")]
 
-        assert "http" not in text.replace("httpx", "").replace("http2", "").replace("httpcore", "")
+        assert "://" not in text
         assert text.count("--hash=sha256:") >= len(pins)
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert "make test" in (ROOT / ".ci/run").read_text()

@@ -26,7 +26,7 @@ from conductor_adapters.transport import Adapter, ConnectFailed, LinkOptions, Tr
 from conductor_adapters.websocket import SUBPROTOCOL, adapter
 from conductor_adapters.websocket_protocol import READ_BYTES
 from conductor_sdk.secret import Secret
-from virtual_time import turns
+from silent_server import silent_server
 
 TOKEN = Secret("toy-token")
 
@@ -122,22 +122,6 @@ class TestWebSocketConnect(ConnectContract):
                 yield address
         if reception is Reception.IS_GONE:
             yield address
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[int]:
-    """Accept connections and never answer."""
-    writers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await turns()  # a connection that was accepted a moment ago is handed over first
-        for writer in writers:
-            writer.transport.abort()
-        await turns()
-        await server.wait_closed()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conductor_handlers.toolhost.memory import MemoryEvidence
 from files_pack import files_host
+from tool_evidence import MemoryEvidence
 from tool_server import Answer, ToolServer
 
 CANARY = "canary-of-the-outside"

@@ -16,6 +16,8 @@ PATH = re.compile(r"`((?:[\w-]+/)+(?:…/)?[\w./*-]*\.(?:py|sql|md|yaml|toml))`"
 SYMBOL = re.compile(r"`([A-Z]\w+)\.(\w+)`")
 TASK_FILES = [
     *(ROOT / "sidecar/conductor_sidecar").glob("*.py"),
+    *(ROOT / "sidecar/conductor_sidecar/delivery").glob("*.py"),
+    *(ROOT / "sidecar/conductor_sidecar/health").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/http").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/mcp").glob("*.py"),
     *(ROOT / "sidecar/conductor_sidecar/systemd").glob("*.py"),
@@ -75,6 +77,17 @@ def test_the_acknowledging_line_is_where_the_page_says() -> None:
     assert ["self._log.receive", "link.stored"] == calls[:2]
     everywhere = "".join(each.read_text("utf-8") for each in TASK_FILES)
     assert 1 == everywhere.count("await link.stored("), "only one line acknowledges"
+
+
+def test_every_room_is_on_the_map() -> None:
+    daemon, _, tests = TEXT.partition("## The rooms of the tests")
+    own = {path.parent.name for path in (ROOT / "sidecar/conductor_sidecar").glob("*/__init__.py")}
+    rooms = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/*.*"))}
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", daemon, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+    assert set() == own - named
+    assert set() == rooms - set(re.findall(r"`(\w+)`", tests)) - {"conftest.py", "__pycache__"}
 
 
 def test_the_task_map_names_every_task_and_no_other() -> None:

@@ -18,17 +18,24 @@ from house import ROOT, sources
 GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings.md")
 EXECUTED = {
     "README.md": "test_readme",
+    "docs/how-to/backup.md": "../sidecar/backup/test_backup_page",
+    "docs/how-to/diagnose.md": "../sidecar/diagnosis/test_diagnose_page",
     "docs/how-to/mcp-clients.md": "../sidecar/mcp/test_mcp_clients_page",
     "docs/how-to/plan.md": "../packs/plan/test_plan_how_to",
     "docs/how-to/practise-a-bad-day.md": "test_how_to",
+    "docs/how-to/reload.md": "../sidecar/reload/test_reload_page",
+    "docs/how-to/rotate-credentials.md": "../rotation/test_rotation_page",
     "docs/how-to/run-the-sidecar.md": "test_how_to",
     "docs/how-to/sidekick.md": "../packs/sidekick/cli/test_how_to",
     "docs/how-to/systemd.md": "../sidecar/systemd/test_systemd_page",
+    "docs/how-to/trace.md": "../sidecar/tracing/test_trace_page",
+    "docs/how-to/watch.md": "../observability/test_watch_page",
     "docs/how-to/write-an-adapter.md": "../adapters/test_how_to",
     "docs/reference/control-socket.md": "test_reference_pages",
     "docs/how-to/verify-the-journal.md": "test_verify_the_journal",
     "docs/reference/journal.md": "test_reference_pages",
     "docs/reference/tools-http.md": "test_tools_http",
+    "docs/operations.md": "test_operations",
     "docs/tutorial/first-pack.md": "test_first_pack",
 }
 """Pages with blocks that are executed, and the test beside this one that does it."""
@@ -142,7 +149,8 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 
 def runnable(block: Block) -> bool:
-    return block.language not in {"", "mermaid"} and not block.page.match("reference/commands.md")
+    shown = block.language in {"", "mermaid", "text"}
+    return not shown and not block.page.match("reference/commands.md")
 
 
 def test_every_block_that_can_run_is_run_by_a_test() -> None:

@@ -67,7 +67,7 @@ def test_the_control_socket_answers_as_its_page_says(alone: Reader) -> None:
 def test_the_control_socket_page_lists_every_request() -> None:
     page = (REFERENCE / "control-socket.md").read_text("utf-8")
     listed = re.findall(r"^\| `(?:GET|POST) (/v1/[\w/-]+)", page, re.MULTILINE)
-    sources = (SURFACE, SURFACE.with_name("approvals_routes.py"))
+    sources = (SURFACE, *sorted(SURFACE.parents[1].rglob("*routes.py")))
     served = [
         path
         for source in sources

@@ -64,8 +64,13 @@ def test_what_the_conductor_asks_for_is_the_least_and_is_spread() -> None:
     assert backoff.attempt == 0
 
 
-def test_a_refused_credential_waits_the_longest() -> None:
-    assert Backoff(BackoffPolicy(), lambda: 0.0).delay(Ended.REFUSED, 0.0) == 300
+def test_a_refused_credential_waits_a_minute_however_often() -> None:
+    backoff = Backoff(BackoffPolicy(), lambda: 0.0)
+    assert [60] * 4 == [backoff.delay(Ended.REFUSED, 0.0) for _ in range(4)]
+
+
+def test_a_refused_credential_waits_no_longer_than_the_cap() -> None:
+    assert Backoff(BackoffPolicy(cap_s=7.0), lambda: 0.0).delay(Ended.REFUSED, 0.0) == 7
 
 
 @pytest.mark.parametrize("code", list(CloseCode))

@@ -440,15 +440,17 @@ def test_a_conductor_without_credit_is_not_deaf() -> None:
     assert State.OPEN is session.state
 
 
-def test_a_drain_is_passed_on_and_ends_pushing_but_not_the_session(event: Event) -> None:
+def test_a_drain_is_passed_on_and_the_session_goes_on(event: Event) -> None:
     session = opened()
     session.push(outgoing(event, 1), 0.0)
+    room = session.push_room
 
     found = session.received([encode(msg.Drain(retry_after_s=5, address="wss://b"))], 0.0)
 
     assert [fx.Draining(5, "wss://b")] == found
-    assert (session.state, session.push_room) == (State.DRAINING, 0)
-    assert session.push(outgoing(event, 2), 0.0) == []
+    assert (session.state, session.push_room) == (State.DRAINING, room)
+    [pushed] = sent(session.push(outgoing(event, 2), 0.0))
+    assert isinstance(pushed, msg.Push)
     rest = session.received([result(1), events(11, event(1))], 0.0)
     assert [fx.Confirmed, fx.Deliver] == [type(effect) for effect in rest]
     assert [msg.Ack(sequence=11, credit=1)] == sent(session.stored(11, 1, 0.0))

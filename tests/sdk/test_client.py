@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answering import Answering, OnControlSocket, serving
 from conductor_sdk.client import SidecarAnswered, ask, connect
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.context import PushReceipt, SyncPort
@@ -26,21 +24,31 @@ from conductor_sdk.errors import (
 )
 from conductor_sdk.event import keyed_event_id
 from conductor_sdk.event_builder import build_kernel_event_v2
-from conductor_sdk.workspace import WorkspaceMissing, bind_control_socket, resolve_workspace
+from conductor_sdk.workspace import WorkspaceMissing, resolve_workspace
 
 KIND = "acme-demo:job_completed"
 
 
-class Server(socketserver.ThreadingUnixStreamServer):
-    """A small HTTP server on the control socket, which answers what a test tells it."""
+class Answers(Answering):
+    """A daemon's answers: a status, receipts for whatever is pushed, or what the test says."""
 
+    def answer(self, body: Any) -> tuple[int, bytes]:
+        self.server.requests.append((self.command, self.path, body))
+        if self.path == "/v1/status":
+            return 200, json.dumps({"subject": self.server.subject, "pid": 1}).encode()
+        if self.server.answer is not None:
+            status, text = self.server.answer
+            return status, text
+        receipts = [
+            {"event_id": e["event_id"], "kind": e["kind"], "status": "queued", "reason": None}
+            for e in body["events"]
+        ]
+        return 200, json.dumps({"receipts": receipts}).encode()
+
+
+class Server(OnControlSocket):
     def __init__(self, root: Path) -> None:
-        super().__init__("", Answering, bind_and_activate=False)
-        self.socket.close()
-        workspace = resolve_workspace(root)
-        workspace.create()
-        self.socket = bind_control_socket(workspace, lock_held=True)
-        self.socket.listen()
+        super().__init__(root, Answers)
         self.subject: str | None = "ws-test"
         self.answer: tuple[int, bytes] | None = None
         self.requests: list[tuple[str, str, Any]] = []
@@ -49,47 +57,11 @@ class Server(socketserver.ThreadingUnixStreamServer):
         self.answer = (status, json.dumps({"error": error.as_json()}).encode())
 
 
-class Answering(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.reply(None)
-
-    def do_POST(self) -> None:
-        self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def reply(self, body: Any) -> None:
-        self.server.requests.append((self.command, self.path, body))
-        if self.path == "/v1/status":
-            status, answer = 200, json.dumps({"subject": self.server.subject, "pid": 1}).encode()
-        elif self.server.answer is not None:
-            status, answer = self.server.answer
-        else:
-            receipts = [
-                {"event_id": e["event_id"], "kind": e["kind"], "status": "queued", "reason": None}
-                for e in body["events"]
-            ]
-            status, answer = 200, json.dumps({"receipts": receipts}).encode()
-        if status == 0:
-            return  # hang up without an answer
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 async def test_a_mapping_without_from_is_pushed_as_the_enrolled_subject(

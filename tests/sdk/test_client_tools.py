@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answering import Answering, OnControlSocket, serving
 from conductor_sdk.client import SidecarAnswered, connect, connect_http
 from conductor_sdk.client_tools import RemoteTools, ToolInfo
 from conductor_sdk.errors import SidecarUnreachable
 from conductor_sdk.secret import Secret
 from conductor_sdk.tool_output import ToolFault, ToolOutput
-from conductor_sdk.workspace import bind_control_socket, resolve_workspace
 
 LISTED = {
     "name": "task:create", "pack": "sidekick", "version": "1.0.0", "permission": "write",
@@ -26,41 +24,14 @@ LISTED = {
 }  # fmt: skip
 
 
-class Answering(BaseHTTPRequestHandler):
-    """Answers what a test tells it, and remembers what came."""
+class Answers(Answering):
+    """Answers what a test says, and remembers what came."""
 
-    server: Any
-
-    def do_GET(self) -> None:
-        self.reply(None)
-
-    def do_POST(self) -> None:
-        self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def reply(self, body: Any) -> None:
+    def answer(self, body: Any) -> tuple[int, bytes]:
         headers = {name: self.headers[name] for name in ("Authorization", "Idempotency-Key")}
         self.server.requests.append((self.path, body, headers))
         status, answer = self.server.answer
-        if status == 0:
-            return  # hang up without an answer
-        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class OnSocket(socketserver.ThreadingUnixStreamServer):
-    def __init__(self, root: Path) -> None:
-        super().__init__("", Answering, bind_and_activate=False)
-        self.socket.close()
-        workspace = resolve_workspace(root)
-        workspace.create()
-        self.socket = bind_control_socket(workspace, lock_held=True)
-        self.socket.listen()
+        return status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
 
 class World:
@@ -79,18 +50,14 @@ class World:
 @pytest.fixture(params=["socket", "http"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "socket":
-        server: Any = OnSocket(tmp_path)
+        server: Any = OnControlSocket(tmp_path, Answers)
         made = World(server, connect(tmp_path).tools)
     else:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         url = f"http://127.0.0.1:{server.server_port}"
         made = World(server, connect_http(url, Secret("cst_x")).tools)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield made
 
 
 async def test_a_call_sends_input_key_and_context_and_gives_the_answer(world: World) -> None:
@@ -150,7 +117,7 @@ async def test_a_lost_answer_is_an_error_and_the_call_is_not_repeated(world: Wor
 async def test_the_token_goes_with_every_request_over_http(world: World) -> None:
     await world.tools.call("task:create")
     sent = world.last[2]["Authorization"]
-    over_http = not isinstance(world.server, OnSocket)
+    over_http = not isinstance(world.server, OnControlSocket)
     assert ("Bearer cst_x" if over_http else None) == sent
 
 

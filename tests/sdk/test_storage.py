@@ -352,3 +352,12 @@ async def test_concurrent_work_shares_commits(storage: SqliteStorage, path: Path
     await asyncio.gather(*(storage.run(insert(str(number))) for number in range(300)))
     assert len(await storage.run(names)) == 300
     assert commits(path) - before <= 100
+
+
+async def test_a_commit_is_synced_and_no_write_ahead_log_is_used(storage: SqliteStorage) -> None:
+    def found(connection: sqlite3.Connection) -> list[Any]:
+        asked = ("synchronous", "journal_mode", "foreign_keys")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked]
+
+    full, on = 2, 1
+    assert [full, "truncate", on] == await storage.run(found)

@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from conductor_sdk.errors import Exit
-from conductor_sidecar.cli.main import ALIASES, COMMANDS, main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as exited:
-        main(list(arguments))
-    captured = capsys.readouterr()
-    assert isinstance(exited.value.code, int)
-    return exited.value.code, captured.out, captured.err
+from conductor_sidecar.cli.main import ALIASES, COMMANDS
+from typed import typed
 
 
 @pytest.fixture
@@ -26,7 +19,7 @@ def workspace(tmp_path: Path) -> str:
 
 def test_every_command_has_help_that_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     for name in [*COMMANDS, *ALIASES]:
-        code, out, _ = run(capsys, name, "--help")
+        code, out, _ = typed(capsys, name, "--help")
 
         assert code == Exit.OK
         assert out.startswith("Usage: conductor")
@@ -34,14 +27,14 @@ def test_every_command_has_help_that_fits_80_columns(capsys: pytest.CaptureFixtu
 
 
 def test_the_root_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--help")
+    code, out, _ = typed(capsys, "--help")
 
     assert code == Exit.OK
     assert [] == [name for name in COMMANDS if name not in out]
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "nonsense")
+    code, _, err = typed(capsys, "nonsense")
 
     assert code == Exit.USAGE
     assert "nonsense" in err
@@ -50,7 +43,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 def test_the_daemon_refuses_a_workspace_that_is_not_enrolled(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    code, _, err = run(capsys, "sidecar", "--workspace", workspace)
+    code, _, err = typed(capsys, "sidecar", "--workspace", workspace)
 
     assert code == Exit.TOKEN_REFUSED
     assert "next: conductor enroll" in err
@@ -60,7 +53,7 @@ def test_a_missing_token_file_is_refused_with_the_command_that_mends_it(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
     arguments = ("enroll", "http://127.0.0.1:9", "--token-file", f"{workspace}/none")
-    code, _, err = run(capsys, *arguments, "--workspace", workspace)
+    code, _, err = typed(capsys, *arguments, "--workspace", workspace)
 
     assert code == Exit.TOKEN_REFUSED
     assert "TOKEN_FILE_MISSING" in err
@@ -85,7 +78,7 @@ def test_an_unusable_token_file_is_refused(
     if not path.exists():
         path.symlink_to(path.with_suffix(".real"))
     arguments = ("enroll", "http://127.0.0.1:9", "--token-file", str(path))
-    exit_code, _, err = run(capsys, *arguments, "--workspace", str(tmp_path))
+    exit_code, _, err = typed(capsys, *arguments, "--workspace", str(tmp_path))
 
     assert exit_code == Exit.TOKEN_REFUSED
     assert code in err
@@ -98,7 +91,7 @@ def test_an_unusable_token_file_is_refused(
 def test_an_address_that_would_leak_the_token_is_refused(
     capsys: pytest.CaptureFixture[str], workspace: str, url: str
 ) -> None:
-    code, _, err = run(capsys, "enroll", url, "--token-file", "t", "--workspace", workspace)
+    code, _, err = typed(capsys, "enroll", url, "--token-file", "t", "--workspace", workspace)
 
     assert code == Exit.BAD_CONFIG
     assert "pw" not in err.replace("password", "")
@@ -107,7 +100,7 @@ def test_an_address_that_would_leak_the_token_is_refused(
 def test_status_of_a_workspace_without_any_run_says_so(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    code, _, err = run(capsys, "status", "--workspace", workspace)
+    code, _, err = typed(capsys, "status", "--workspace", workspace)
 
     assert code == Exit.NOT_FOUND
     assert "NEVER_RUN" in err
@@ -116,7 +109,7 @@ def test_status_of_a_workspace_without_any_run_says_so(
 def test_errors_are_json_when_json_was_asked_for(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    code, out, err = run(capsys, "status", "--json", "--workspace", workspace)
+    code, out, err = typed(capsys, "status", "--json", "--workspace", workspace)
 
     assert code == Exit.NOT_FOUND
     assert out == ""
@@ -126,7 +119,7 @@ def test_errors_are_json_when_json_was_asked_for(
 def test_doctor_works_in_an_empty_directory_and_prints_checks(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    code, out, _ = run(capsys, "doctor", "--json", "--workspace", workspace)
+    code, out, _ = typed(capsys, "doctor", "--json", "--workspace", workspace)
     checks = {check["name"]: check["state"] for check in json.loads(out)["checks"]}
 
     assert code == Exit.OK
@@ -140,7 +133,7 @@ def test_doctor_fails_when_a_private_file_is_open_to_others(
     state.mkdir(parents=True, mode=0o700)
     (state / "enrollment.json").write_text("{}")
     (state / "enrollment.json").chmod(0o644)
-    code, out, _ = run(capsys, "doctor", "--workspace", str(tmp_path))
+    code, out, _ = typed(capsys, "doctor", "--workspace", str(tmp_path))
 
     assert code == Exit.FAILURE
     assert "FAIL" in out
@@ -150,8 +143,8 @@ def test_doctor_fails_when_a_private_file_is_open_to_others(
 def test_packs_and_tools_need_neither_enrollment_nor_daemon(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    assert run(capsys, "packs", "--workspace", workspace)[0] == Exit.OK
-    code, out, _ = run(capsys, "tools", "list", "--json", "--workspace", workspace)
+    assert typed(capsys, "packs", "--workspace", workspace)[0] == Exit.OK
+    code, out, _ = typed(capsys, "tools", "list", "--json", "--workspace", workspace)
 
     assert code == Exit.OK
     assert {"tools", "problems"} == json.loads(out).keys()
@@ -161,7 +154,7 @@ def test_a_pack_can_be_turned_off_in_the_configuration(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "conductor.toml").write_text('[packs]\ndisabled = ["acme-demo"]\n')
-    _, out, _ = run(capsys, "packs", "--json", "--workspace", str(tmp_path))
+    _, out, _ = typed(capsys, "packs", "--json", "--workspace", str(tmp_path))
 
     assert "acme-demo" not in [pack["slug"] for pack in json.loads(out).get("loaded", [])]
 
@@ -171,7 +164,7 @@ def test_config_show_says_where_a_value_comes_from(
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_DISPATCH__DEADLINE_S", "5")
     arguments = ("config", "show", "--json", "--set", "logs.level=debug", "-w", workspace)
-    code, out, _ = run(capsys, *arguments)
+    code, out, _ = typed(capsys, *arguments)
     sources = {item["name"]: item["source"] for item in json.loads(out)["settings"]}
 
     assert code == Exit.OK
@@ -184,7 +177,7 @@ def test_config_show_says_where_a_value_comes_from(
 def test_completion_scripts_name_the_program(
     capsys: pytest.CaptureFixture[str], shell: str
 ) -> None:
-    code, out, _ = run(capsys, "completion", shell)
+    code, out, _ = typed(capsys, "completion", shell)
 
     assert code == Exit.OK
     assert "conductor" in out
@@ -193,7 +186,7 @@ def test_completion_scripts_name_the_program(
 def test_a_push_without_a_daemon_says_how_to_start_one(
     capsys: pytest.CaptureFixture[str], workspace: str
 ) -> None:
-    code, _, err = run(capsys, "push", "acme-demo:job_queued", "--workspace", workspace)
+    code, _, err = typed(capsys, "push", "acme-demo:job_queued", "--workspace", workspace)
 
     assert code == Exit.UNAVAILABLE
     assert "next: start it: conductor sidecar" in err
@@ -204,8 +197,8 @@ def test_a_payload_that_is_not_an_object_is_a_usage_error(
 ) -> None:
     arguments = ("push", "acme-demo:job_queued", "--payload", "[1]", "--workspace", workspace)
 
-    assert run(capsys, *arguments)[0] == Exit.USAGE
+    assert typed(capsys, *arguments)[0] == Exit.USAGE
 
 
 def test_redrive_wants_to_know_what(capsys: pytest.CaptureFixture[str], workspace: str) -> None:
-    assert run(capsys, "dead-letters", "redrive", "--workspace", workspace)[0] == Exit.USAGE
+    assert typed(capsys, "dead-letters", "redrive", "--workspace", workspace)[0] == Exit.USAGE

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,15 @@ import pytest
 from conductor_sdk.chain.entry import Draft
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.workspace import Workspace, resolve_workspace
-from conductor_sidecar.cli.main import main
 from conductor_state.journal import SqliteJournal
+from typed import Ran, typed
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., Ran]
 
 
 @pytest.fixture
 def runner(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["log", *arguments])
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return partial(typed, capsys, "log")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ import pytest
 from conductor_sdk.chain.entry import Draft
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.workspace import Workspace, resolve_workspace
-from conductor_sidecar.cli.main import main
 from conductor_state.journal import SqliteJournal
+from typed import Ran, typed
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., Ran]
 CREATED = (
     '{"owner_agent": "Liam", "plan_id": "P-L3-DEMO-001", "status": "ACTIVE", '
     '"title": "L3 Demo Plan", "version": 1}'
@@ -38,14 +39,7 @@ def run(
     capsys: pytest.CaptureFixture[str], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     monkeypatch.chdir(workspace.root)
-
-    def type_in(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["log", *arguments])
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return type_in
+    return partial(typed, capsys, "log")
 
 
 def write(workspace: Workspace, count: int, actor: str = "tester") -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ import pytest
 from conductor_sdk.chain.entry import Draft
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.workspace import Workspace, resolve_workspace
-from conductor_sidecar.cli.main import main
 from conductor_state.journal import SqliteJournal
 from conductor_state.journal_transaction import JournalTransaction
+from typed import Ran, typed
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., Ran]
 DRAFTS = [
     Draft("ITEM_ADDED", "Liam", {"plan_id": "P-1", "item_id": "I-1", "title": "a title " * 9,
                                       "state": "TODO", "version": 1}, "s-1", "t-1"),
@@ -54,14 +55,7 @@ def run(
     capsys: pytest.CaptureFixture[str], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     monkeypatch.chdir(workspace.root)
-
-    def type_in(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["log", *arguments])
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return type_in
+    return partial(typed, capsys, "log")
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conductor_sidecar.cli.main import main
+from typed import Ran, shown
 
 BROKEN = """
 id: acme-jobs
@@ -18,19 +18,6 @@ version: 0.1.0
 emitted_event_kinds: ['other:job_completed', 'acme-jobs:job_started']
 surfaces_required: [fax]
 """
-
-
-class Ran:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest.fixture(autouse=True)
@@ -44,17 +31,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def conductor(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*words: str) -> Ran:
-        with pytest.raises(SystemExit) as ended:
-            main(list(words))
-        captured = capsys.readouterr()
-        assert "--json" in words or all(len(line) <= 80 for line in captured.out.splitlines())
-        assert "\x1b" not in captured.out
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, captured.out, captured.err)
-
-    return run
+def conductor(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    return partial(shown, capsys)
 
 
 @pytest.fixture

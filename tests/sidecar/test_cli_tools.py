@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import pytest
 import tool_pack
 from conductor_sdk.errors import Exit
 from conductor_sidecar.cli import found_commands, tool_calls
-from conductor_sidecar.cli.main import main
 from installed import install
 from running import Running, environment
+from typed import Ran, shown
 
 SUPPORT = str(Path(tool_pack.__file__).parent)
 CONFIG = """
@@ -30,30 +30,9 @@ policies = [{tool = "bench:missing", decision = "allow", reason = "tests"}]
 """
 
 
-class Ran:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def conductor(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*words: str) -> Ran:
-        with pytest.raises(SystemExit) as ended:
-            main(list(words))
-        captured = capsys.readouterr()
-        assert "--json" in words or all(len(line) <= 80 for line in captured.out.splitlines())
-        assert isinstance(ended.value.code, int)
-        return Ran(ended.value.code, captured.out, captured.err)
-
-    return run
+def conductor(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    return partial(shown, capsys)
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from conductor_adapters.http import HttpPushResult
 from conductor_adapters.transport import ConnectFailed
 from conductor_sdk.clock import ManualClock
-from conductor_sdk.records import Outgoing
+from conductor_sdk.records import Outgoing, Queued
 from conductor_sidecar.delivery.fallback import HttpFallback, http_base
 from conductor_sidecar.feed import Feed
 from conductor_state.memory.outbox import MemoryOutbox
@@ -107,3 +107,25 @@ async def test_it_watches_until_it_is_cancelled() -> None:
 )
 def test_the_http_address_follows_from_the_links(link: str, base: str) -> None:
     assert base == http_base(link)
+
+
+class Recorder:
+    """Remembers what went up without a link."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def pushed_by_http(self, rows: Sequence[Queued], said: Mapping[str, str]) -> None:
+        self.seen += [(row.event_id, said[row.event_id]) for row in rows]
+
+
+async def test_what_was_confirmed_is_recorded_and_what_was_not_is_not() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    outbox = MemoryOutbox(clock=clock)
+    await outbox.put([Outgoing(one, "demo:thing", one.encode()) for one in "abc"])
+    fallback = HttpFallback(
+        Scripted("accepted", "unconfirmed", "rejected"), outbox, Link(), clock, Feed(clock),
+        subject="ws", after_s=60.0, tracer=recorder,
+    )  # fmt: skip
+    assert 2 == await fallback.drain()
+    assert [("a", "accepted"), ("c", "rejected")] == recorder.seen

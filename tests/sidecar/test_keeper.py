@@ -77,7 +77,7 @@ async def test_a_refusal_after_failed_tries_is_still_one_at_the_start() -> None:
 
 
 @virtual
-async def test_a_refusal_after_a_session_is_waited_out_at_the_cap() -> None:
+async def test_a_refusal_after_a_session_is_waited_out_a_minute_at_a_time() -> None:
     setting = Setting()
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
@@ -85,7 +85,7 @@ async def test_a_refusal_after_a_session_is_waited_out_at_the_cap() -> None:
         await end.link.close(1008)
         await until(lambda: len(conductor.tries) == 4)
         first, *others = conductor.seconds[1:]
-        assert [first + 300, first + 600] == others
+        assert [first + 60, first + 120] == others
         assert ("waiting", "CREDENTIAL_REFUSED") == setting.state()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import pytest
 from conductor_sdk.chain.canonical import PayloadRefused
 from conductor_sdk.chain.entry import EntryRefused
 from conductor_sdk.context import JournalTransaction
+from conductor_sdk.testing.journal_contract import (
+    FILE,
+    JournalFileReadingContract,
+    JournalReadingContract,
+)
 from conductor_sidecar.pack_journal import PackJournal
 from conductor_state.journal import SqliteJournal
+from conductor_state.journal_errors import JournalCorrupt
 from conductor_state.memory.journal import MemoryJournal
 
 
@@ -22,6 +29,30 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenera
     made: Any = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "j.db")
     yield made
     await made.close()
+
+
+class TestReadingTheFile(JournalFileReadingContract):
+    @asynccontextmanager
+    async def open(self, folder: Path) -> AsyncGenerator[PackJournal]:
+        journal = SqliteJournal(folder / FILE)
+        yield PackJournal("demo", journal)
+        await journal.close()
+
+
+class TestReadingInMemory(JournalReadingContract):
+    @asynccontextmanager
+    async def open(self, folder: Path) -> AsyncGenerator[PackJournal]:
+        journal = MemoryJournal()
+        yield PackJournal("demo", journal)
+        await journal.close()
+
+
+async def test_a_read_of_a_damaged_file_is_the_journal_s_error(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database at all, and longer than a header" * 100)
+    journal = SqliteJournal(tmp_path / FILE)
+    with pytest.raises(JournalCorrupt):
+        await PackJournal("demo", journal).read(lambda connection: connection.execute("SELECT 1"))
+    await journal.close()
 
 
 def statement(sql: str) -> Callable[[JournalTransaction], Any]:

@@ -96,7 +96,7 @@ async def test_approvals_are_not_decided_over_tcp(workspace: Workspace) -> None:
         token = workspace.http_token.read_text().strip()
         tools = connect_http(await address(workspace), token).tools
         answer = await asyncio.to_thread(
-            exchange, tools._dial(5.0), "GET", "/v1/approvals", None, tools._headers
+            exchange, tools._dial(5.0), "GET", "/v1/approvals", None, None, tools._token
         )
         assert 404 == answer.status
 

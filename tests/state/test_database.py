@@ -127,7 +127,7 @@ async def test_an_exception_undoes_its_own_work_alone(tmp_path: Path) -> None:
     async with opened(tmp_path / "notes.db") as database:
         results = await together(database, note("a"), broken, note("a"), note("b"))
         assert ["a", "b"] == await database.read(notes)
-    assert [type(None), ValueError, StateError, type(None)] == [type(r) for r in results]
+    assert [type(None), ValueError, StoreCorrupt, type(None)] == [type(r) for r in results]
 
 
 async def test_a_reader_never_sees_what_is_not_committed(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_malformed_file_is_refused(
         read_enrollment(workspace)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_an_unknown_version_is_refused_whatever_else_it_holds(
     workspace: Workspace, version: int
 ) -> None:

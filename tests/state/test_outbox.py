@@ -28,6 +28,7 @@ from conductor_state.testing.outbox import (
     queued_ids,
 )
 from conductor_state.testing.outbox_caps import OutboxCapsContract
+from conductor_state.testing.traces import OutboxTracesContract
 
 
 @asynccontextmanager
@@ -43,7 +44,7 @@ async def opened(
         await database.close()
 
 
-class TestSqliteOutbox(OutboxContract, OutboxCapsContract):
+class TestSqliteOutbox(OutboxContract, OutboxCapsContract, OutboxTracesContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self._path = tmp_path
@@ -65,7 +66,7 @@ class TestSqliteOutboxWithFewIdsInMemory(TestSqliteOutbox):
             yield outbox
 
 
-class TestMemoryOutbox(OutboxContract, OutboxCapsContract):
+class TestMemoryOutbox(OutboxContract, OutboxCapsContract, OutboxTracesContract):
     @asynccontextmanager
     async def opened(self, clock: ManualClock, caps: OutboxCaps) -> AsyncIterator[OutboxUnderTest]:
         yield MemoryOutbox(clock=clock, caps=caps)

@@ -16,8 +16,10 @@ from conductor_sdk.clock import ManualClock
 from conductor_sdk.records import Claimed
 from conductor_sdk.tool_output import ToolOutput
 from conductor_state.approvals import PRUNE_ROWS, SqliteApprovals
+from conductor_state.batches import Kinds, StoredEvents, pack_events
 from conductor_state.database import Database
 from conductor_state.errors import StoreCorrupt
+from conductor_state.key_index import key_of
 from conductor_state.memory.approvals import MemoryApprovals
 from conductor_state.memory.tool_results import MemoryToolResults
 from conductor_state.quarantine import open_or_quarantine
@@ -25,7 +27,7 @@ from conductor_state.replay_log import SqliteReplayLog
 from conductor_state.schema import Schema, load_schema
 from conductor_state.testing.approvals import HOUR_MS, START_MS, ApprovalsContract, asked, ids
 from conductor_state.testing.crash import crash_image
-from conductor_state.testing.inbound import arrivals
+from conductor_state.testing.inbound import KIND
 from conductor_state.testing.tool_results import CALL, FRESH, ToolResultsContract
 from conductor_state.tool_results import SqliteToolResults
 
@@ -94,9 +96,16 @@ async def test_what_was_asked_granted_and_answered_survives_the_process(tmp_path
 async def test_a_database_of_the_version_before_is_migrated_with_a_copy(tmp_path: Path) -> None:
     current = load_schema("sidecar")
     before = Schema("sidecar", current.migrations[:2])
+    kinds = Kinds.of([KIND, KIND]).pack()
+    checksum, events = pack_events(StoredEvents(["a", "b"], [b"{}", b"{}"], kinds))
+    keys = key_of("a") + key_of("b")
     async with opened(tmp_path, before) as database:
-        log = await SqliteReplayLog.open(database)
-        await log.receive("e", 1, arrivals("a", "b"))
+        await database.write(lambda c: c.execute(
+            "INSERT INTO receipts VALUES (1, 1, 'e', 1, 0, 2, ?, ?)", (kinds, keys)
+        ))  # fmt: skip
+        await database.write(lambda c: c.execute(
+            "INSERT INTO bodies VALUES (1, ?, ?)", (checksum, events)
+        ))  # fmt: skip
     async with opened(tmp_path) as database:
         log = await SqliteReplayLog.open(database)
         version = await database.read(lambda c: c.execute("PRAGMA user_version").fetchone()[0])

@@ -24,6 +24,7 @@ from conductor_server.ports import Anchor, HistoryEvent, Link, TokenRecord
 from conductor_server.server import serve as serve_conductor
 from conductor_server.settings import HubSettings
 from conductor_sidecar.logs import configure
+from conductor_sidecar.serve import Machine
 from conductor_sidecar.serve import serve as serve_sidecar
 from conductor_sidecar.settings import (
     DispatchSection,
@@ -119,7 +120,9 @@ def run_sidecar(home: Home, arm: Arm) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        await serve_sidecar(home.workspace, settings, stop, lock_timeout_s=5.0, crash_point=killer)
+        await serve_sidecar(
+            home.workspace, settings, stop, lock_timeout_s=5.0, machine=Machine(crash_point=killer)
+        )
 
     asyncio.run(main())
 

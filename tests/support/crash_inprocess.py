@@ -23,6 +23,7 @@ from conductor_server.faults import FaultBoard
 from conductor_server.hub import EmbeddedConductor
 from conductor_server.ports import Anchor, HistoryEvent, Link, TokenRecord
 from conductor_server.settings import HubSettings
+from conductor_sidecar.serve import Machine
 from conductor_sidecar.serve import serve as serve_sidecar
 from conductor_sidecar.settings import (
     DispatchSection,
@@ -140,7 +141,7 @@ async def run_sidecar(home: Home, life: Mortal) -> None:
     crash_pack.hooks.crash_point = life
     serving = asyncio.create_task(
         serve_sidecar(home.workspace, SETTINGS, asyncio.Event(), lock_timeout_s=5.0,
-                      crash_point=life)
+                      machine=Machine(crash_point=life))
     )  # fmt: skip
     await _until_death(life, serving)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from conductor_handlers.dispatcher import DispatchSettings
 from conductor_handlers.registry import load_registry
 from conductor_handlers.toolhost.ports import OpenCall
 from conductor_protocol.backoff import Backoff, BackoffPolicy
@@ -65,7 +66,7 @@ class DaemonBench(LinkBench):
         self.tools = build_tools(
             self.packs, self.stores, self.uplink, settings, subject=SUBJECT, clock=self.clock
         )
-        self.dispatcher.set_routes(self.packs.routes)
+        self.dispatcher.adopt(self.packs.routes, DispatchSettings())
         self.keeper = Keeper(
             self.conductor.connect, downlink=self.downlink, uplink=self.uplink, feed=self.feed,
             clock=self.clock, backoff=Backoff(BackoffPolicy(first_spread_s=1.0), lambda: 1.0),

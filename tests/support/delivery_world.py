@@ -28,7 +28,8 @@ from conductor_server.hub import EmbeddedConductor, ToSend
 from conductor_server.ports import History
 from conductor_server.server import serve as serve_conductor
 from conductor_server.settings import HubSettings
-from conductor_sidecar.app import open_history
+from conductor_sidecar.app import CrashPoint, no_crash, open_history
+from conductor_sidecar.serve import Machine
 from conductor_sidecar.serve import serve as serve_sidecar
 from conductor_sidecar.settings import (
     DispatchSection,
@@ -70,6 +71,8 @@ class World:
         self.conductor: EmbeddedConductor
         self.seed = 0
         self.credential_id = ""
+        self.crash_point: CrashPoint = no_crash
+        """For the sidecar's next start."""
         self._history: History | None = None
         self._listening: AsyncExitStack | None = None
         self._port = 0
@@ -192,7 +195,13 @@ class World:
         """Start the daemon; returns when it handles events."""
         self.settings = self.settings.model_copy(update=changes)
         stop, ready = asyncio.Event(), asyncio.Event()
-        serving = serve_sidecar(self.workspace, self.settings, stop, ready=ready)
+        serving = serve_sidecar(
+            self.workspace,
+            self.settings,
+            stop,
+            ready=ready,
+            machine=Machine(crash_point=self.crash_point),
+        )
         daemon = asyncio.create_task(serving, name="sidecar")
         waiting = asyncio.create_task(ready.wait(), name="ready")
         await asyncio.wait({daemon, waiting}, return_when=asyncio.FIRST_COMPLETED)

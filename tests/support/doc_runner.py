@@ -142,10 +142,11 @@ class Reader:
         until = time.monotonic() + SECONDS
         while True:
             done = self._run(command, stdin)
-            assert done.returncode == code, f"$ {command}\n{done.stdout}{done.stderr}"
-            if not expected.strip() or matches(expected, done.stdout):
+            ended = done.returncode == code
+            if ended and (not expected.strip() or matches(expected, done.stdout)):
                 return done.stdout
             patient = patient and time.monotonic() < until
+            assert ended or patient, f"$ {command}\n{done.stdout}{done.stderr}"
             assert patient, f"$ {command}\n{done.stdout}\n-- and not\n{expected}"
 
     def _run(self, command: str, stdin: str) -> subprocess.CompletedProcess[str]:

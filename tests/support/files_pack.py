@@ -9,18 +9,15 @@ from typing import Any
 from conductor_handlers.registry import load_registry
 from conductor_handlers.toolhost.catalogue import build_catalogue
 from conductor_handlers.toolhost.host import HostPorts, ToolHost
-from conductor_handlers.toolhost.memory import (
-    MemoryApprovals,
-    MemoryEvents,
-    MemoryEvidence,
-    MemoryResults,
-)
 from conductor_handlers.toolhost.records import PackRoom
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
 from conductor_sdk.testing.harness import PackHarness
 from conductor_sdk.tool import ToolContext
 from conductor_sdk.tool_output import ToolOutput, failed, succeeded
+from conductor_state.memory.approvals import MemoryApprovals
+from conductor_state.memory.tool_results import MemoryToolResults
+from tool_evidence import MemoryEvents, MemoryEvidence
 
 SHARED = "shared/**"
 _PATH = {"path": {"type": "string", "minLength": 1, "maxLength": 200}}
@@ -95,6 +92,6 @@ def files_host(root: Path) -> tuple[ToolHost, MemoryEvidence]:
     assert () == registry.refused
     harness = PackHarness(PACK, workspace=root)
     evidence = MemoryEvidence()
-    ports = HostPorts(MemoryApprovals(), MemoryResults(), evidence, MemoryEvents())
+    ports = HostPorts(MemoryApprovals(), MemoryToolResults(), evidence, MemoryEvents())
     rooms = {"files": PackRoom(harness.context, None)}
     return ToolHost(build_catalogue(registry, {}), rooms, ports, subject="ws-1"), evidence

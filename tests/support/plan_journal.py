@@ -6,6 +6,7 @@ configuration, no check of table names.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from conductor_sdk.chain.entry import Draft
 from conductor_sdk.clock import Clock
 from conductor_sdk.context import JournalReceipt
 from conductor_sdk.context import JournalTransaction as PackTransaction
+from conductor_sdk.reading import read_nothing
 from conductor_state.journal import SqliteJournal
+from conductor_state.journal_errors import JournalMissing
 from conductor_state.journal_transaction import JournalTransaction
 
 T = TypeVar("T")
@@ -48,6 +51,12 @@ class PackJournal:
 
     async def transaction(self, work: Callable[[PackTransaction], T]) -> T:
         return await self.journal.transaction(lambda inner: work(Transaction(inner, self._actor)))
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self.journal.view(lambda view: work(view.connection))
+        except JournalMissing:
+            return read_nothing(work)
 
 
 @asynccontextmanager

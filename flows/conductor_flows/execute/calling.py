@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import NodeContext, RunInfo
@@ -24,6 +24,18 @@ from conductor_flows.execute.errors import (
 from conductor_flows.execute.items import NEVER, Invocation
 from conductor_flows.execute.keys import idempotency_key
 from conductor_flows.execute.measures import Recorder
+
+
+class Calls(Protocol):
+    """What calls the functions of a run."""
+
+    def check(self, payload: Any) -> None:
+        """Refuse a payload that does not fit the trigger; raises `PortRefused`."""
+        ...
+
+    async def call(self, invocation: Invocation) -> Any:
+        """Call a node's function once; raises `NodeFailed`."""
+        ...
 
 
 class Caller:

@@ -167,6 +167,21 @@ class CapabilityUndeclared(FlowError):
     default_hint = "declare it: @node(uses=[…])"
 
 
+class DurabilityMissing(FlowError):
+    """The flow needs durability services that the host does not have."""
+
+    code = "DAG-CKPT-003"
+    default_hint = "give it a store: --checkpoint-store fs"
+
+
+class SpillUnsupported(FlowError):
+    """There is no store for what an edge is to spill."""
+
+    code = "FLOW_SPILL_UNSUPPORTED"
+    default_hint = "give the host a blob store for the tier that the edge names"
+    exit_code = Exit.USAGE
+
+
 class MemoryLimit(FlowError):
     """A run holds more than it may."""
 

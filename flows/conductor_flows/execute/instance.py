@@ -14,11 +14,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from conductor_flows.execute.binding import Bound
-from conductor_flows.execute.calling import Caller
+from conductor_flows.execute.calling import Calls
 from conductor_flows.execute.core import Core
+from conductor_flows.execute.durability import Keeper
 from conductor_flows.execute.errors import (
     Cancelled,
     Failure,
@@ -27,30 +28,25 @@ from conductor_flows.execute.errors import (
     NodeFailed,
     Unroutable,
 )
+from conductor_flows.execute.frontier import Frontier
 from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.outcomes import Halt
 from conductor_flows.execute.settling import NOTHING, Again
-
-
-class Watcher(Protocol):
-    """Told of every step; for checkpoints and measurements."""
-
-    async def settled(self, instance: Instance, invocation: Invocation) -> None:
-        """An invocation has ended and its outputs are placed."""
-        ...
+from conductor_flows.execute.spilled import SPILL_LOAD_FAILED
+from conductor_flows.execute.thawing import Decode, thaw
 
 
 class Instance:
     """Begin with `async with`; send, read, close."""
 
     def __init__(
-        self, bound: Bound, caller: Caller, *, spread: Callable[[], float],
-        watcher: Watcher | None = None,
+        self, bound: Bound, caller: Calls, *, spread: Callable[[], float],
+        keeper: Keeper | None = None,
     ) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()
         self._bound = bound
         self._caller = caller
-        self._watcher = watcher
+        self.keeper = keeper
         self.core = Core(bound.plan, view=bound.view, spread=spread, now=self._loop.time())
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = 0
@@ -62,6 +58,8 @@ class Instance:
         self._error: FlowError | None = None
         self.halted: list[tuple[Invocation, Halt]] = []
         """Invocations that wait for something from outside; nothing new begins meanwhile."""
+        self.given: list[tuple[int, Any]] = []
+        """Results that the owner has taken and not handed on; a checkpoint has them."""
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         # A window holds its items until it closes, so counting payloads would stop the flow.
@@ -83,7 +81,7 @@ class Instance:
         number, self._sent = self._sent, self._sent + 1
         self._outstanding[number] = 0
         self.core.offer(value, number, self._loop.time())
-        self._drive()
+        self.drive()
         return number
 
     @property
@@ -105,7 +103,7 @@ class Instance:
         if number in self._outstanding:
             self._outstanding[number] -= 1
             self._let_go(number)
-        self._drive()
+        self.drive()
         return number, value
 
     @property
@@ -115,7 +113,7 @@ class Instance:
     async def finish(self) -> None:
         """Say that no more payloads come, and wait until nothing moves any more."""
         self._closing = True
-        self._drive()
+        self.drive()
         while not (self.core.still and not self._tasks):
             if self.halted and not self._tasks:
                 return
@@ -140,7 +138,7 @@ class Instance:
 
     # Running
 
-    def _drive(self) -> None:
+    def drive(self) -> None:
         """Begin everything that can begin, each in a task of its own."""
         for invocation in self._advance():
             self._spawn(invocation)
@@ -155,7 +153,8 @@ class Instance:
         """Take what came out, then begin what can begin."""
         self._collect()
         found: list[Invocation] = []
-        if self._error is None and not self.halted:
+        held = self.halted or (self.keeper is not None and self.keeper.busy)
+        if self._error is None and not held:
             now, begin = self._loop.time(), self.core.next
             while (invocation := begin(now)) is not None:
                 found.append(invocation)
@@ -189,12 +188,13 @@ class Instance:
                 if verdict is None:
                     break
                 if isinstance(verdict, NodeFailed):
-                    self._fail(verdict)
+                    lost = isinstance(failed, NodeFailed) and failed.kind == SPILL_LOAD_FAILED
+                    self.abort(failed if lost else verdict)
                     return
                 await self._pause(verdict)
                 self.core.again(invocation, self._loop.time())
-        if self._watcher is not None:
-            await self._watcher.settled(self, invocation)
+        if self.keeper is not None:
+            await self.keeper.settled(self, invocation)
 
     async def _pause(self, verdict: Again) -> None:
         await asyncio.sleep(max(0.0, verdict.at - self._loop.time()))
@@ -202,8 +202,8 @@ class Instance:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error if isinstance(error, FlowError) else FlowError(repr(error)))
-        self._drive()
+            self.abort(error if isinstance(error, FlowError) else FlowError(repr(error)))
+        self.drive()
 
     def _collect(self) -> None:
         core = self.core
@@ -222,9 +222,11 @@ class Instance:
     def _look(self) -> None:
         """See what is left to wait for: a time, more input, or nothing any more."""
         self._set_alarm()
+        if self.halted and not self._tasks:
+            self._tell()
         if self._closing and not self._tasks and self.core.still and not self.halted:
             if self.core.finish(self._loop.time()):
-                self._loop.call_soon(self._drive)
+                self._loop.call_soon(self.drive)
             self._tell()
 
     def _let_go(self, number: int) -> None:
@@ -245,12 +247,32 @@ class Instance:
     def _alarm(self) -> None:
         self._timer = None
         if (error := self.core.tick(self._loop.time())) is not None:
-            self._fail(error)
-        self._drive()
+            self.abort(error)
+        self.drive()
+
+    # Going on from a checkpoint
+
+    @property
+    def now(self) -> float:
+        """The time of the board."""
+        return self._loop.time()
+
+    def restore(self, frontier: Frontier, decode: Decode) -> list[Invocation]:
+        """Take up what a frontier holds, instead of `send`; returns what was halted in it.
+
+        End each of those with `core.done`, or put it into `halted`; then call `drive`.
+        """
+        found = thaw(self.core.board, frontier, decode, self.now)
+        capture = self._bound.plan.capture
+        self.given = [(each, decode.of_node(capture, value)) for each, value in frontier.captured]
+        self._sent, self._outstanding = 1, {0: 0}
+        if not frontier.scopes:
+            self._over.add(0)
+        return found
 
     # Ending
 
-    def _fail(self, error: FlowError) -> None:
+    def abort(self, error: FlowError) -> None:
         """End the run: whatever still runs is cancelled."""
         if self._error is None:
             self._error = error
@@ -263,7 +285,7 @@ class Instance:
         """Stop everything, and wait until it has stopped. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        self._fail(Cancelled(reason))
+        self.abort(Cancelled(reason))
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conductor_flows.execute.binding import Bound, bind
-from conductor_flows.execute.calling import Caller
+from conductor_flows.execute.calling import Caller, Calls
 from conductor_flows.execute.context import RunInfo
+from conductor_flows.execute.durability import Keeper, is_kept, preflight
 from conductor_flows.execute.errors import (
     CapabilitiesMissing,
     DeadlineExceeded,
@@ -26,8 +27,10 @@ from conductor_flows.execute.errors import (
 from conductor_flows.execute.instance import Instance
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
 from conductor_flows.execute.planning import Ends, compile_plan
-from conductor_flows.execute.program import Program
+from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.services import Services
+from conductor_flows.execute.spilling import Spiller, SpillingCaller, SpillKeeper
+from conductor_flows.execute.subflows import subflow_handler, with_subflows
 from conductor_flows.ir.model import FlowIR
 
 
@@ -46,11 +49,32 @@ class Invocation:
 class Runner:
     """Runs a program as often as it is asked to."""
 
-    def __init__(self, program: Program, services: Services | None = None) -> None:
-        """Prepare a program; see `compile_plan` and `bind` for what is refused."""
-        self.program = program
+    def __init__(
+        self, program: Program, services: Services | None = None, *, inner: bool = False
+    ) -> None:
+        """Prepare a program; see `compile_plan` and `bind` for what is refused.
+
+        Args:
+            program: What runs.
+            services: What runs may use.
+            inner: It is a flow inside another, whose checkpoints are the only ones.
+        """
+        self._inner = inner
         self.services = services or Services()
+        self.program = with_subflows(program, self._subflow)
         self._bound: dict[Ends, Bound] = {}
+
+    def _subflow(self, program: Program) -> Handler:
+        inner = Runner(program, replace(self.services, durability=None), inner=True)
+        bound = inner.bound(None)
+
+        async def run(
+            payload: Any, labels: Mapping[str, str], extensions: Mapping[str, Any]
+        ) -> Outcome:
+            return await inner.run(Invocation(payload, labels=labels, extensions=extensions))
+
+        handlers, plan = bound.handlers, bound.plan
+        return subflow_handler(run, handlers[plan.trigger], handlers[plan.capture])
 
     def bound(self, ends: Ends | None) -> Bound:
         """Return the plan between two ends, with its functions."""
@@ -68,8 +92,11 @@ class Runner:
         """Look whether everything that the flow asks for is bound.
 
         Raises:
+            DurabilityMissing: DAG-CKPT-003, with the names of services.
             CapabilitiesMissing: CAP101, with the hints, sorted, each once.
         """
+        if not self._inner:
+            preflight(self.program.flow, self.services.durability)
         asked = {hint for node in self.program.flow.nodes for hint in node.effect_hints
                  if hint.startswith("resource::")}  # fmt: skip
         missing = sorted(hint for hint in asked if hint not in self.services.capabilities)
@@ -94,45 +121,93 @@ class Runner:
             NodeFailed: A node failed and nothing passed over it; TimeBudget, TIME015.
             DeadlineExceeded: The deadline came first.
             MissingOutput: Nothing reached the capture.
-            CapabilitiesMissing: CAP101.
+            CapabilitiesMissing: CAP101; DurabilityMissing: DAG-CKPT-003.
         """
         self.preflight()
         ends = invocation.ends or default_ends(self.program.flow)
         bound = self.bound(ends)
         run = self.info(invocation, ends)
-        caller = Caller(bound, run, self.services.capabilities, self.services.recorder)
-        instance = Instance(bound, caller, spread=self.services.random)
-        handed_over = False
+        keeper = self._keeper(ends, bound, run)
+        instance = self.instance(bound, run, keeper)
+
+        async def begin() -> None:
+            await instance.send(invocation.payload)
+            if keeper is not None:
+                await keeper.begun(instance)
+                instance.drive()
+
+        return await self.conclude(instance, bound, begin, deadline_s=invocation.deadline_s)
+
+    def _keeper(self, ends: Ends, bound: Bound, run: RunInfo) -> Keeper | None:
+        durability, flow = self.services.durability, self.program.flow
+        if durability is None or self._inner or not is_kept(flow):
+            return None
+        return durability.keeper(flow, ends, bound, run)
+
+    def instance(self, bound: Bound, run: RunInfo, keeper: Keeper | None = None) -> Instance:
+        """Return a run in which nothing has begun.
+
+        Raises:
+            SpillUnsupported: An edge names a tier that there is no store for.
+        """
+        services = self.services
+        caller: Calls = Caller(bound, run, services.capabilities, services.recorder)
+        if any(edge.spill is not None for edge in bound.plan.edges):
+            spiller = Spiller(bound, run, services.spill, services.recorder)
+            caller, keeper = SpillingCaller(caller, spiller), SpillKeeper(spiller, keeper)
+        return Instance(bound, caller, spread=self.services.random, keeper=keeper)
+
+    async def conclude(
+        self, instance: Instance, bound: Bound, begin: Callable[[], Awaitable[None]], *,
+        deadline_s: float | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Begin a run, and stay with it to its end. Raises as `run`."""
+        handed_over, keeper = False, instance.keeper
         try:
-            async with asyncio.timeout(invocation.deadline_s):
-                outcome = await self._once(instance, bound, invocation.payload)
+            async with asyncio.timeout(deadline_s):
+                await begin()
+                outcome = await _once(instance, bound, keeper)
             handed_over = isinstance(outcome, Streamed)
+            if keeper is not None and isinstance(outcome, Value):
+                await keeper.completed()
         except TimeoutError:
-            raise DeadlineExceeded(f"after {invocation.deadline_s:g} s") from None
+            raise DeadlineExceeded(f"after {deadline_s:g} s") from None
         else:
             return outcome
         finally:
             if not handed_over:
                 await instance.cancel("propagated")
+                if keeper is not None:
+                    await keeper.abandoned()
 
-    async def _once(self, instance: Instance, bound: Bound, payload: Any) -> Outcome:
-        plan = bound.plan
-        await instance.send(payload)
-        if bound.handlers[plan.capture].streams:
-            _, pieces = await instance.next()
-            return Streamed(_stream(instance, bound, pieces))
-        values: list[Any] = []
-        while True:
-            await instance.finish()
+
+async def _once(instance: Instance, bound: Bound, keeper: Keeper | None) -> Outcome:
+    plan = bound.plan
+    if bound.handlers[plan.capture].streams:
+        if any(node.ir.durability.halts for node in plan.nodes):
+            await instance.finish()  # a stream that waits behind a halt never comes
             if instance.halted:
-                invocation, halt = instance.halted[0]
-                return Halted(plan.nodes[invocation.node].alias, halt.payload)
-            try:
-                _, value = await instance.next()
-            except MissingOutput:
-                break
-            values.append(bound.view(plan.capture, value))
-        return Value(_answer(bound, values))
+                return await _halted(instance, bound, keeper)
+        _, pieces = await instance.next()
+        return Streamed(_stream(instance, bound, pieces, keeper))
+    while True:
+        await instance.finish()
+        if instance.halted:
+            return await _halted(instance, bound, keeper)
+        try:
+            instance.given.append(await instance.next())
+        except MissingOutput:
+            break
+    return Value(_answer(bound, [bound.view(plan.capture, value) for _, value in instance.given]))
+
+
+async def _halted(instance: Instance, bound: Bound, keeper: Keeper | None) -> Halted:
+    invocation, halt = instance.halted[0]
+    alias = bound.plan.nodes[invocation.node].alias
+    if keeper is None:
+        return Halted(alias, halt.payload)
+    checkpoint_id, token = await keeper.halted(instance)
+    return Halted(alias, halt.payload, checkpoint_id, token)
 
 
 def _answer(bound: Bound, values: list[Any]) -> Any:
@@ -146,7 +221,9 @@ def _answer(bound: Bound, values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-async def _stream(instance: Instance, bound: Bound, pieces: Any) -> AsyncIterator[Any]:
+async def _stream(
+    instance: Instance, bound: Bound, pieces: Any, keeper: Keeper | None
+) -> AsyncIterator[Any]:
     """Hand pieces on; whatever ends the stream ends the run."""
     alias = bound.plan.nodes[bound.plan.capture].alias
     encode = bound.handlers[bound.plan.capture].gives.encode
@@ -154,10 +231,14 @@ async def _stream(instance: Instance, bound: Bound, pieces: Any) -> AsyncIterato
         async with aclosing(pieces) as items:
             async for item in items:
                 yield encode(item)
+        if keeper is not None:
+            await keeper.completed()
     except Exception as error:
         raise NodeFailed(alias, f"{type(error).__name__}: {error}") from error
     finally:
         await instance.cancel("stream_cancelled")
+        if keeper is not None:
+            await keeper.abandoned()
 
 
 def default_ends(flow: FlowIR) -> Ends:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from conductor_flows.execute.durability import Durable
 from conductor_flows.execute.measures import Recorder
 from conductor_flows.execute.plan import CAPTURE_CAPACITY
+from conductor_flows.execute.spilling import SpillStore
 from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.ir.terms import SurfaceKind
 
@@ -31,3 +33,7 @@ class Services:
     """Control surfaces that the host serves; a flow with another is CTRL901."""
     capture_capacity: int = CAPTURE_CAPACITY
     """Results that may be outstanding."""
+    spill: Mapping[str, SpillStore] = field(default_factory=lambda: MappingProxyType({}))
+    """Where items go that leave memory, by the tier that the edge names."""
+    durability: Durable | None = None
+    """Where checkpoints go; `conductor_flows.durable.services` has several."""

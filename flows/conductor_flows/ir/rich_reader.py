@@ -42,7 +42,9 @@ def read_rich(document: Mapping[str, Any]) -> Json:
               for n, item in enumerate(_list(rest, "checkpoints"))]  # fmt: skip
     surfaces = [_read(item, f"/controlSurfaces/{n}", _surface)
                 for n, item in enumerate(_list(rest, "controlSurfaces"))]  # fmt: skip
-    metadata: Json = from_rich(rest.pop("metadata", {}), Metadata)
+    metadata = as_object(from_rich(rest.pop("metadata", {}), Metadata))
+    if metadata is None:
+        raise DocumentInvalid("an object is needed", location="/metadata")
     if "tags" in rest:
         metadata = {**metadata, "tags": rest.pop("tags")}
     policies = from_rich(rest.pop("policies", {}), Policies)
@@ -67,7 +69,7 @@ def _read(item: Any, location: str, read: Callable[[Json], Json]) -> Json:
         raise DocumentInvalid("an object is needed", location=location)
     try:
         return read(dict(found))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DocumentInvalid(f"{error} is missing or has the wrong type", location=location
                               ) from None  # fmt: skip
 

@@ -7,13 +7,10 @@ nothing is printed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
-
-from conductor_flows.ir.model import FlowIR
 
 
 class Severity(StrEnum):
@@ -43,6 +40,10 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     """A line: what to do."""
     status: Literal["validator", "dsl", "runtime", "reserved"]
     """Who says it; `reserved`: nobody yet, its subject comes later."""
+    when: str
+    """A sentence or two: under which condition exactly."""
+    example: str
+    """A fragment of a document, or a line of Python, that breaks the rule."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,3 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     """A JSON Pointer into the small form of the document; "" is the whole of it."""
     hint: str
-
-
-Rule: TypeAlias = Callable[[FlowIR], Iterable[Diagnostic]]
-"""One pass over a flow; pure, linear in its size, and silent about what other rules say."""

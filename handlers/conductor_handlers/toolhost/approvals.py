@@ -1,7 +1,7 @@
-"""Approvals in use: asked for by calls, decided by people, used up once.
+"""Leave in use: asked for by calls, and used up once.
 
-Promise: a call that needs leave uses it exactly once, and every step is in the journal. Refusal:
-the host grants nothing; whoever decides is named by the surface that authenticated them.
+Promise: a call that needs leave uses it exactly once, and asking and using are in the journal.
+Refusal: nothing is decided here, nor listed for whoever decides.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from conductor_sdk.event_builder import random_event_id
 SUMMARY_MAX = 500
 
 
-class ApprovalDesk:
-    """Where leave is asked for, given and used."""
+class Leave:
+    """Where a call asks for leave, and uses it up."""
 
     def __init__(self, store: ApprovalStore, journal: Evidence, clock: Clock, ttl_s: float) -> None:
         self._store = store
@@ -47,26 +47,6 @@ class ApprovalDesk:
             )
         await self._note("APPROVAL_USED", actor, found, call_id=record.call_id)
         return None
-
-    async def decide(
-        self, request_id: str, *, granted: bool, by: str, reason: str | None = None
-    ) -> Approval:
-        """Grant or deny a pending request; durable on return.
-
-        Raises:
-            ConductorError: As `ApprovalStore.decide`.
-        """
-        found = await self._store.decide(
-            request_id, granted=granted, by=by, reason=reason,
-            now_ms=epoch_ms(self._clock.now()),
-        )  # fmt: skip
-        await self._note("APPROVAL_GRANTED" if granted else "APPROVAL_DENIED", by, found)
-        return found
-
-    async def list(self, *, states: Sequence[str] = (), limit: int = 100) -> list[Approval]:
-        """Return approvals, newest first."""
-        now_ms = epoch_ms(self._clock.now())
-        return await self._store.approvals(states=states, limit=limit, now_ms=now_ms)
 
     async def _ask(
         self, record: Record, input_hash: str, asked: Sequence[str],

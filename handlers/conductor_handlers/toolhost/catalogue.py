@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -117,31 +117,6 @@ class Catalogue:
     def get(self, name: str) -> CatalogueTool | None:
         """Return a tool."""
         return self.tools.get(name)
-
-
-class LateCatalogue:
-    """A catalogue that is built when somebody asks: a start has no time for tool sets."""
-
-    def __init__(self, build: Callable[[], Catalogue]) -> None:
-        self._build = build
-
-    @cached_property
-    def _built(self) -> Catalogue:
-        return self._build()
-
-    @property
-    def tools(self) -> Mapping[str, CatalogueTool]:
-        """By name, sorted."""
-        return self._built.tools
-
-    @property
-    def problems(self) -> tuple[ToolProblem, ...]:
-        """The tools that are not offered."""
-        return self._built.problems
-
-    def get(self, name: str) -> CatalogueTool | None:
-        """Return a tool."""
-        return self._built.get(name)
 
 
 def build_catalogue(registry: Registry, configs: Mapping[str, Mapping[str, Any]]) -> Catalogue:

@@ -103,6 +103,11 @@ class HostToolContext:
         """The pack's logger."""
         return self._context.log
 
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context to send along with the pack's own requests."""
+        return self._context.traceparent
+
     async def push(
         self, kind: str, payload: Mapping[str, Any], *, key: str | None = None
     ) -> PushReceipt:

@@ -20,6 +20,7 @@ from conductor_handlers.toolhost.outcome import Outcome
 from conductor_handlers.toolhost.policy import Decided
 from conductor_handlers.toolhost.ports import Evidence, OpenCall, ToolEvents
 from conductor_handlers.toolhost.records import AnyScope, Request
+from conductor_handlers.traced import handed_on
 from conductor_sdk.clock import Clock, wire_time
 from conductor_sdk.event import KernelEvent, keyed_event_id
 
@@ -136,7 +137,10 @@ class Traces:
     def _event(self, payload: Mapping[str, Any]) -> KernelEvent:
         event_id = keyed_event_id(self._subject, TOOL_CALLED, payload["call_id"])
         now = wire_time(self._clock.now())
-        return KernelEvent(2, TOOL_CALLED, event_id, now, self._subject, dict(payload))
+        # In the trace of the handler that made the call, if one did.
+        return KernelEvent(
+            2, TOOL_CALLED, event_id, now, self._subject, dict(payload), *handed_on()
+        )
 
     def _names(self, record: Record) -> dict[str, Any]:
         request = record.request

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from conductor_handlers.ports import Span
 from conductor_handlers.toolhost.host import ToolHost
 from conductor_handlers.toolhost.records import Caller, Request
+from conductor_handlers.traced import current_span
 from conductor_sdk.tool_output import ToolOutput, failed
 
 
@@ -33,10 +35,27 @@ class PackTools:
         if self._host is None:
             return failed("TOOL_UNAVAILABLE", "the tool host is not running yet")
         given: object = dict(input) if isinstance(input, Mapping) else input
-        return await self._host.call(
-            Request(tool, {} if given is None else given, self._caller, key)
-        )
+        request = Request(tool, {} if given is None else given, self._caller, key)
+        parent = current_span.get()
+        if parent is None:
+            return await self._host.call(request)
+        return await _traced(self._host, request, parent.tool(tool))
 
     def names(self) -> Sequence[str]:
         """Return the names of the tools that a call would find, sorted."""
         return () if self._host is None else self._host.names(self._caller)
+
+
+async def _traced(host: ToolHost, request: Request, span: Span) -> ToolOutput:
+    """Call in a span: what the tool pushes and calls stands below it."""
+    token = current_span.set(span)
+    try:
+        output = await host.call(request)
+    except BaseException:
+        span.end("interrupted", "INTERRUPTED")
+        raise
+    finally:
+        current_span.reset(token)
+    code = None if output.error is None else output.error.code
+    span.end("success" if output.success else "failed", code)
+    return output

@@ -17,6 +17,7 @@ from conductor_sdk.records import Claimed
 
 __all__ = [
     "ApprovalStore", "CallHistory", "Claimed", "Evidence", "OpenCall", "ResultStore", "ToolEvents",
+    "ToolTimes",
 ]  # fmt: skip
 
 
@@ -36,23 +37,6 @@ class ApprovalStore(Protocol):
         At most one caller of several gets it. A denied one that has not expired is returned as it
         is, so that the host can say so; it is not used up. Durable on return.
         """
-        ...
-
-    async def decide(
-        self, request_id: str, *, granted: bool, by: str, reason: str | None, now_ms: int
-    ) -> Approval:
-        """Grant or deny a pending request; durable on return.
-
-        Raises:
-            ApprovalNotFound: No such request.
-            ApprovalDecided: It is not pending any more.
-        """
-        ...
-
-    async def approvals(
-        self, *, states: Sequence[str] = (), limit: int = 100, now_ms: int
-    ) -> list[Approval]:
-        """Return approvals, newest first; pending ones whose time is over show as expired."""
         ...
 
 
@@ -99,6 +83,14 @@ class ToolEvents(Protocol):
 
     async def publish(self, events: Sequence[KernelEvent]) -> list[PushReceipt]:
         """Queue events; durable on return."""
+        ...
+
+
+class ToolTimes(Protocol):
+    """Told of every call, for metrics."""
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count one call; `outcome` is success, failure or denied."""
         ...
 
 

@@ -7,13 +7,14 @@ from a request's body. Refusal: nothing is checked here; the host does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+from conductor_handlers.toolhost.any_scope import AnyScope
+from conductor_sdk.tool_info import ToolInfo as Listing
 
-from conductor_handlers.toolhost.scopes import AnyScope
-from conductor_sdk.context import PackContext
-from conductor_sdk.tool import Surface
+if TYPE_CHECKING:
+    from conductor_sdk.context import PackContext
+    from conductor_sdk.tool import Surface
 
 __all__ = ["AnyScope", "Caller", "Listing", "PackRoom", "Request"]
 
@@ -44,29 +45,6 @@ class Request:
     run_id: str | None = None
     task_id: str | None = None
     session_id: str | None = None
-
-
-class Listing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tool, for whoever chooses among them."""
-
-    name: str
-    pack: str
-    version: str
-    """The pack's."""
-    permission: str
-    input_schema: dict[str, Any]
-    required_scopes: list[dict[str, Any]]
-    mcp_name: str
-    """`<pack>_<group>_<verb>`: unique across packs, word characters only."""
-    title: str | None = None
-    description: str | None = None
-    output_schema: dict[str, Any] | None = None
-    required_approvals: list[str] = []
-    """Those of the manifest, then the policy rules that ask for one."""
-    destructive: bool = False
-    idempotent: bool = False
-    toolset: str | None = None
-    """The pack's configured selection, where it has several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from conductor_handlers.toolhost.any_scope import AnyScope
 from conductor_handlers.toolhost.network import network_intersection
 from conductor_sdk.manifest_tools import NetworkScope, PathScope
 from conductor_sdk.scope_patterns import (
@@ -23,7 +24,6 @@ from conductor_sdk.scope_patterns import (
     smallest,
 )
 
-AnyScope: TypeAlias = PathScope | NetworkScope
 Layer: TypeAlias = Sequence[AnyScope]
 _ACCESSES: tuple[Literal["read", "write"], ...] = ("read", "write")
 

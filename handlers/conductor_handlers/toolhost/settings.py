@@ -6,10 +6,13 @@ Promise: plain values, checked by whoever read the configuration. Refusal: no fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from conductor_handlers.toolhost.policy import Decision, Rule
 from conductor_handlers.toolhost.records import AnyScope
 from conductor_sdk.manifest_tools import PathScope
+
+if TYPE_CHECKING:
+    from conductor_handlers.toolhost.policy import Decision, Rule
 
 WHOLE_WORKSPACE: tuple[AnyScope, ...] = (
     PathScope(type="path", pattern="**", access="read"),

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from conductor_handlers.errors import describe
-from conductor_handlers.toolhost.approvals import ApprovalDesk
+from conductor_handlers.toolhost.approvals import Leave
 from conductor_handlers.toolhost.catalogue import Ready
 from conductor_handlers.toolhost.context import HostToolContext
 from conductor_handlers.toolhost.current import Within
@@ -45,14 +45,14 @@ class Steps:
         self,
         rooms: Mapping[str, PackRoom],
         results: ResultStore,
-        approvals: ApprovalDesk,
+        leave: Leave,
         settings: HostSettings,
         clock: Clock,
         log: Log | None,
     ) -> None:
         self._rooms = rooms
         self._results = results
-        self._approvals = approvals
+        self._leave = leave
         self._deadline_s = settings.deadline_s
         self._clock = clock
         self._log = log
@@ -100,7 +100,7 @@ class Steps:
         if verdict.decision != "approval_required":
             return None
         asked = approvals_of(verdict)
-        return await self._approvals.use(record, input_hash, asked, verdict.decisions)
+        return await self._leave.use(record, input_hash, asked, verdict.decisions)
 
     async def _claim(
         self, record: Record, key: str, input_hash: str, decisions: Sequence[Decided]

@@ -11,10 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
-from msgspec import Meta
 
 from conductor_packs.plan.apply import Fact, apply
 from conductor_packs.plan.errors import KeyReused, PlanError
@@ -22,7 +21,7 @@ from conductor_packs.plan.events import ACTIONS, ITEM_LEASE_EXPIRED, NOT_PUSHED
 from conductor_packs.plan.reader import Reader
 from conductor_packs.plan.records import Changed, Claim, Item, Payload, Receipt, State
 from conductor_packs.plan.requests import Request
-from conductor_packs.plan.routes import Routes
+from conductor_packs.plan.settings import Settings
 from conductor_packs.plan.sql import load_sql
 from conductor_sdk.chain.canonical import canonical_json
 from conductor_sdk.clock import wire_time
@@ -30,17 +29,6 @@ from conductor_sdk.context import JournalTransaction
 
 PACK_ACTOR: Final = "pack:plan"
 """Whose change it is when a lease runs out."""
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What a workspace may choose."""
-
-    lease_s: Annotated[int, Meta(ge=1, le=604_800)] = 900
-    """How long a claim lasts without a heartbeat."""
-    strike_limit: Annotated[int, Meta(ge=1, le=1000)] = 3
-    """How many leases may run out before the item is BLOCKED for a person to look at."""
-    gateway: Routes = Routes()
-    """How work orders are routed."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Telling the conductor what changed, and ending leases that ran out: the pack's background task.
+"""Telling the conductor what changed, ending leases that ran out, taking order files in.
 
 Promise: every change of a plan, whoever made it, is pushed once, in the journal's order, from the
 commit that made it; a crash in between repeats a push with the same event id. Refusal: heartbeats
@@ -7,36 +7,27 @@ are not pushed, and nothing of a plan is decided here.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from conductor_packs.plan.events import pushed_kind
 from conductor_packs.plan.order_inbox import take_in
+from conductor_packs.plan.settings import settings
 from conductor_packs.plan.store import Plans, Unsent
-from conductor_packs.plan.tools import settings
 from conductor_sdk.context import PackContext
 from conductor_sdk.errors import EventRefused
 from conductor_sdk.event import KernelEvent
 from conductor_sdk.event_builder import build_kernel_event_v2
 
-POLL_S: Final = 1.0
 _BATCH: Final = 100
 _HEAVY: Final = frozenset({"request", "result", "change", "changes"})
 """What may be left out of an event that would otherwise be too large."""
 
 
-async def run_feed(ctx: PackContext) -> None:
-    """Push changes and end leases for as long as the daemon runs."""
-    plans = Plans(ctx.journal, ctx.clock, settings(ctx.config))
-    while True:
-        await tick(ctx, plans)
-        await asyncio.sleep(POLL_S)
-
-
-async def tick(ctx: PackContext, plans: Plans) -> int:
+async def tick(ctx: PackContext, plans: Plans | None = None) -> int:
     """End leases, take in order files, push what waits; returns how much was pushed."""
+    plans = plans or Plans(ctx.journal, ctx.clock, settings(ctx.config))
     for expired in await plans.expire():
         about = expired.payload.get("item_id") or expired.payload["wo_id"]
         ctx.log.info("plan_lease_expired", about=about)

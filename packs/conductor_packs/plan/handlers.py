@@ -17,8 +17,8 @@ from conductor_packs.plan.gateway.requests import SubmitOrder
 from conductor_packs.plan.mutations.perform import perform
 from conductor_packs.plan.records import Changed, Result
 from conductor_packs.plan.requests import AddItem, CreatePlan, Patch, UpdateItem
+from conductor_packs.plan.settings import settings
 from conductor_packs.plan.store import Plans
-from conductor_packs.plan.tools import settings
 from conductor_sdk.context import PackContext
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.event import KernelEvent

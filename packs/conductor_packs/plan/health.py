@@ -156,13 +156,12 @@ class _Recorder:
         self._facts += seen
         return result
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._journal.read(work)
+
     async def compare(self) -> Check:
         """Replay what was appended, and compare the tables."""
-
-        def stored(transaction: JournalTransaction) -> dict[str, list[Any]]:
-            return _rows(transaction.connection)
-
-        have = await self._journal.transaction(stored)
+        have = await self._journal.read(_rows)
         with closing(sqlite3.connect(":memory:")) as memory:
             projection.create(memory)
             for fact in self._facts:

@@ -9,7 +9,6 @@ guessed at.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -21,12 +20,12 @@ import msgspec
 from conductor_packs.plan.batch import Caller
 from conductor_packs.plan.errors import OrderRefused, PlanError
 from conductor_packs.plan.gateway.requests import SubmitOrder
+from conductor_packs.plan.inbox_files import waiting
 from conductor_packs.plan.store import Plans
 from conductor_sdk.chain.canonical import PayloadRefused
 from conductor_sdk.errors import ConductorError
 
 FILE_MAX: Final = 262_144
-_KINDS: Final = frozenset({".json", ".yaml", ".yml"})
 _CALLER: Final = Caller("gateway")
 
 
@@ -43,8 +42,7 @@ class Taken(msgspec.Struct, frozen=True):
 async def take_in(plans: Plans, workspace: Path) -> list[Taken]:
     """Take in what lies in the inbox, oldest first; without an inbox nothing is done."""
     folder = workspace / plans.settings.gateway.inbox
-    inside = await asyncio.to_thread(_usable, folder, workspace)
-    names = await asyncio.to_thread(_waiting, folder) if inside else []
+    names = await asyncio.to_thread(waiting, folder, workspace)
     return [await _take(plans, folder, name) for name in names]
 
 
@@ -63,23 +61,6 @@ async def _take(plans: Plans, folder: Path, name: str) -> Taken:
     place = "error" if reason else "processed"
     moved = await asyncio.to_thread(_move, folder / name, folder.parent / place, reason)
     return Taken(name, f"{place}/{moved}", reason)
-
-
-def _usable(folder: Path, workspace: Path) -> bool:
-    with contextlib.suppress(OSError, RuntimeError):
-        root = workspace.resolve()
-        return folder.is_dir() and folder.resolve().is_relative_to(root)
-    return False
-
-
-def _waiting(folder: Path) -> list[str]:
-    found: list[tuple[float, str]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            usual = Path(entry.name).suffix.lower() in _KINDS and not entry.name.startswith(".")
-            if usual and entry.is_file(follow_symlinks=False):
-                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.name))
-    return [name for _, name in sorted(found)]
 
 
 def _read(path: Path) -> Mapping[str, Any]:

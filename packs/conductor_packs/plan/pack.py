@@ -25,9 +25,9 @@ def _tools(_config: Mapping[str, Any]) -> Sequence[ToolManifest]:
 
 async def _feed(ctx: PackContext) -> None:
     """Push changes and end leases."""
-    from conductor_packs.plan.feed import run_feed
+    from conductor_packs.plan.watch import run_watch
 
-    await run_feed(ctx)
+    await run_watch(ctx)
 
 
 async def _plan_created(event: KernelEvent, ctx: PackContext) -> Outcome:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from conductor_packs.plan.batch import PACK_ACTOR, Batch, Caller, Note, Settings
+from conductor_packs.plan.batch import PACK_ACTOR, Batch, Caller, Note
 from conductor_packs.plan.errors import PlanDamaged, PlanError
 from conductor_packs.plan.gateway.queue import expire_orders
 from conductor_packs.plan.gateway.requests import OrderMutation
@@ -23,6 +23,7 @@ from conductor_packs.plan.mutations.perform import perform
 from conductor_packs.plan.reader import Reader
 from conductor_packs.plan.records import Changed, Result
 from conductor_packs.plan.requests import Mutation
+from conductor_packs.plan.settings import Settings
 from conductor_packs.plan.sql import load_sql
 from conductor_sdk.clock import Clock, wire_time
 from conductor_sdk.context import JournalPort, JournalTransaction
@@ -120,25 +121,24 @@ class Plans:
     async def read(self, work: Callable[[Reader, str], T]) -> T:
         """Read one state of the plans; `work` is given the time too.
 
-        Without tables there are no plans, and none are made.
+        It may run again. Without tables there are no plans, and none are made; no writer is
+        waited for.
         """
 
-        def run(transaction: JournalTransaction) -> T:
+        def run(connection: sqlite3.Connection) -> T:
             now = wire_time(self._clock.now())
-            reader = Reader(transaction.connection)
+            reader = Reader(connection)
             if reader.present():
                 return work(reader, now)
             with closing(sqlite3.connect(":memory:")) as empty:
                 _create(empty)
                 return work(Reader(empty), now)
 
-        return await self._journal.transaction(run)
+        return await self._journal.read(run)
 
     async def present(self) -> bool:
         """Tell whether the tables were made."""
-        return await self._journal.transaction(
-            lambda transaction: Reader(transaction.connection).present()
-        )
+        return await self._journal.read(lambda connection: Reader(connection).present())
 
     async def expire(self) -> list[Changed]:
         """End the claims, of items and of orders, whose lease ran out, each with its entry."""
@@ -155,14 +155,13 @@ class Plans:
     async def unsent(self, limit: int) -> list[Unsent]:
         """Return the oldest changes that were not pushed yet."""
 
-        def run(transaction: JournalTransaction) -> list[Unsent]:
+        def run(connection: sqlite3.Connection) -> list[Unsent]:
             sql = load_sql("statements")
-            if transaction.connection.execute(sql["outbox_present"]).fetchone() is None:
+            if connection.execute(sql["outbox_present"]).fetchone() is None:
                 return []
-            rows = transaction.connection.execute(sql["outbox"], (limit,))
-            return [Unsent(*row) for row in rows]
+            return [Unsent(*row) for row in connection.execute(sql["outbox"], (limit,))]
 
-        return await self._journal.transaction(run)
+        return await self._journal.read(run)
 
     async def sent(self, changes: Sequence[Unsent]) -> None:
         """Forget changes that were pushed: the ones that `unsent` gave, all of them."""

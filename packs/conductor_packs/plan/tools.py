@@ -11,10 +11,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from conductor_packs.plan.batch import Caller, Settings
-from conductor_packs.plan.errors import PlanInputInvalid
+from conductor_packs.plan.batch import Caller
 from conductor_packs.plan.operations import APPLY_SCENARIO, OPERATIONS, Desk, Operation, perform
 from conductor_packs.plan.requests import Patch
+from conductor_packs.plan.settings import settings
 from conductor_packs.plan.store import Plans
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sdk.manifest_tools import NetworkScope, PathScope, ToolManifest
@@ -64,19 +64,6 @@ async def run(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
 
 
 _: Tool = run
-
-
-def settings(config: Mapping[str, Any]) -> Settings:
-    """Return the pack's settings from its section of the configuration.
-
-    Raises:
-        PlanInputInvalid: A value has the wrong type or is out of range.
-    """
-    known = {name: config[name] for name in Settings.__struct_fields__ if name in config}
-    try:
-        return msgspec.convert(known, Settings)
-    except msgspec.ValidationError as error:
-        raise PlanInputInvalid(f"[pack.plan] {error}") from None
 
 
 def manifests() -> tuple[ToolManifest, ...]:

@@ -41,6 +41,7 @@ class HarnessContext:
     clock: Clock
     log: Log
     deadline: float | None = None
+    traceparent: str | None = None
 
     async def push(
         self, kind: str, payload: Mapping[str, Any], *, key: str | None = None

@@ -47,6 +47,7 @@ from conductor_sdk.testing.ports import (
 )
 from conductor_sdk.testing.tools import HarnessTools, ToolCaller
 from conductor_sdk.tool_output import ToolOutput
+from conductor_sdk.trace_context import event_context
 
 DEADLINE_S = 30.0
 """What `ctx.deadline` counts from, in manual time, where a subscription names no deadline."""
@@ -266,11 +267,12 @@ class PackHarness:
         self._seen.attempts[event.event_id] += 1
         deadline_s = subscription.deadline_s or DEADLINE_S
         self.context.deadline = self.clock.monotonic() + deadline_s
+        self.context.traceparent = event_context(event.event_id, event.traceparent).traceparent
         try:
             typed = msgspec.structs.replace(event, payload=given)
             return await subscription.handler(typed, self.pack_context)
         finally:
-            self.context.deadline = None
+            self.context.deadline = self.context.traceparent = None
             if subscription.payload is None and given != event.payload:
                 self._seen.changed_payloads.append(event.event_id)
 

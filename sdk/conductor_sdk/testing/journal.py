@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import msgspec
 from conductor_sdk.chain.entry import Draft, Entry, Head, extend, genesis, prepare
 from conductor_sdk.clock import Clock, ManualClock, wire_time
 from conductor_sdk.context import JournalReceipt, JournalTransaction
+from conductor_sdk.reading import read_nothing, read_only
 from conductor_sdk.storage_worker import Job, StorageWorker
 
 T = TypeVar("T")
@@ -72,6 +74,7 @@ class RecordingJournal:
         self.entries: list[JournalEntry] = []
         self.last: Entry | None = None
         """The chain's last entry."""
+        self._path = path
         self._clock = clock or ManualClock()
         self._lock = asyncio.Lock()
         self._worker = StorageWorker(path, lambda _connection: None)
@@ -100,6 +103,20 @@ class RecordingJournal:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return await asyncio.shield(running)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the tables as they are, in another thread; it can change nothing."""
+        if self._path is not None:
+            return await asyncio.to_thread(_read_file, self._path, work)
+
+        def run(connection: sqlite3.Connection) -> T:
+            with read_only(connection):
+                return work(connection)
+
+        job = Job(run)
+        self._worker.submit(job)
+        answer: T = await asyncio.wrap_future(job.future)
+        return answer
 
     async def _commit(self, work: Callable[[JournalTransaction], T]) -> T:
         async with self._lock:
@@ -132,3 +149,14 @@ class RecordingJournal:
         """Give the tables back."""
         self._worker.stop()
         await asyncio.to_thread(self._worker.wait, 5.0)
+
+
+def _read_file(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    if not path.exists():
+        return read_nothing(work)
+    # A connection of its own: the worker's takes the write lock with every job.
+    place = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        with read_only(connection):
+            return work(connection)

@@ -40,7 +40,10 @@ class ToolCaller:
 
 
 class HarnessTools:
-    """The `ToolPort` of the harness: the tools of one pack."""
+    """The `ToolPort` of the harness: the tools of one pack. Attached before the first call."""
+
+    _context: HarnessContext
+    _own: Any
 
     def __init__(self, pack: Pack, config: Mapping[str, Any]) -> None:
         slug = pack.manifest.slug
@@ -50,8 +53,6 @@ class HarnessTools:
         self._as_pack = ToolCaller(actor=f"pack:{slug}", surface="pack")
         self._schemas: dict[str, tuple[Schema, Schema | None]] = {}
         self._answers: dict[tuple[str, str, str], tuple[bytes, ToolOutput]] = {}
-        self._context: HarnessContext | None = None
-        self._own: Any = None
         self._calls = 0
 
     def attach(self, context: HarnessContext, own: Any) -> None:
@@ -129,8 +130,6 @@ class HarnessTools:
         self, tool: ToolManifest, given: Any, caller: ToolCaller
     ) -> HarnessToolContext:
         context = self._context
-        if context is None:  # pragma: no cover  the harness attaches before anybody can call
-            raise ToolUnavailable("no context is attached")
         self._calls += 1
         call = ToolCall(
             call_id=f"call-{self._calls}", tool=tool.name, actor=caller.actor,

@@ -91,7 +91,7 @@ def show(event_id: str, workspace: Path, as_json: bool) -> None:
     if as_json:
         print_json(letter)
         return
-    for name in ("event_id", "kind", "error_code", "error", "attempts", "redrives"):
+    for name in ("event_id", "trace_id", "kind", "error_code", "error", "attempts", "redrives"):
         click.echo(clean(f"{name + ':':<12}{letter[name]}"))
     print_json(letter["event"])
 

@@ -6,51 +6,29 @@ printed unless it was asked for; `token issue` writes a private file.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from conductor_sidecar.cli.dev_mqtt import beside
-from conductor_sidecar.cli.options import json_option
+from conductor_sidecar.cli.dev_options import (
+    DIRECTORY,
+    directory_option,
+    open_history,
+    with_client,
+)
+from conductor_sidecar.cli.dev_tokens import token
+from conductor_sidecar.cli.options import json_option, traceparent_option
 from conductor_sidecar.cli.output import clean, print_json, print_line, print_table
 from conductor_sidecar.cli.push import parse_payload
 
 if TYPE_CHECKING:
     from conductor_server.dev_client import DevClient
-    from conductor_server.ports import History
 
-F = TypeVar("F", bound=Callable[..., Any])
-DIRECTORY = Path(".lumenflow/dev")
 _FOLLOW_S = 20
 _PAGE = 500
-
-
-def directory_option(function: F) -> F:
-    """Add `--directory`; the parameter is a Path, or None for that of the group."""
-    return click.option(
-        "--directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-        help=f"The conductor's own directory; default: {DIRECTORY}.",
-    )(function)  # fmt: skip
-
-
-def with_client(function: Callable[..., None]) -> Callable[..., None]:
-    """Add `--directory` and hand a client of its conductor over as the first argument."""
-
-    @directory_option
-    @functools.wraps(function)
-    def call(directory: Path | None, **arguments: Any) -> None:
-        from conductor_server.dev_client import DevClient
-        from conductor_server.dev_directory import DevDirectory
-
-        function(
-            DevClient(DevDirectory(directory or click.get_current_context().obj), _open_history),
-            **arguments,
-        )
-
-    return call
 
 
 @click.group(invoke_without_command=True)
@@ -89,13 +67,6 @@ def dev(
     )  # fmt: skip
 
 
-async def _open_history(path: Path) -> History:
-    # Only where a conductor's own file is opened: the stores are most of the start-up.
-    from conductor_sidecar.app import open_history
-
-    return await open_history(path)
-
-
 def _run(options: Any, also: Any) -> None:
     import asyncio
     import signal
@@ -103,7 +74,7 @@ def _run(options: Any, also: Any) -> None:
     from conductor_server.dev_run import run_dev
 
     async def until_signal() -> None:
-        serving = run_dev(options, _open_history, _say, beside=also)
+        serving = run_dev(options, open_history, _say, beside=also)
         running = asyncio.create_task(serving, name="conductor-dev")
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -127,15 +98,16 @@ def _say(line: str) -> None:
 @click.option("--key", metavar="K", help="The same kind and key give the same event id.")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True)
 @click.option("--again", is_flag=True, help="A resend: a new sequence even for a known id.")
+@traceparent_option
 @json_option
 def send(
     client: DevClient, kind: str, workspace: str, payload: str,
-    key: str | None, count: int, *, again: bool, as_json: bool,
+    key: str | None, count: int, traceparent: str | None, *, again: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Send an event down; without a running conductor it waits in the history."""
     body = {
         "workspace": workspace, "kind": kind, "payload": parse_payload(payload),
-        "idempotency_key": key, "count": count, "again": again,
+        "idempotency_key": key, "count": count, "again": again, "traceparent": traceparent,
     }  # fmt: skip
     answer = client.ask("POST", "/dev/send", body)
     for event in answer["events"]:
@@ -149,8 +121,7 @@ def send(
 @click.option("--follow", "-f", is_flag=True, help="Go on with new ones, until Ctrl-C.")
 @json_option
 def events(
-    client: DevClient, workspace: str | None, after: int, *,
-    follow: bool, as_json: bool,
+    client: DevClient, workspace: str | None, after: int, *, follow: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """List what sidecars pushed, in the order of arrival."""
     import contextlib
@@ -196,53 +167,7 @@ def restart(client: DevClient, *, forget: bool) -> None:
     click.echo(f"restarted with history {answer['epoch']}")
 
 
-@dev.group()
-def token() -> None:
-    """Issue, list and revoke enrollment tokens and credentials."""
-
-
-@token.command()
-@with_client
-@click.argument("workspace")
-@click.option("--ttl", "ttl_s", type=click.FloatRange(1), default=86_400.0, metavar="SECONDS",
-              show_default=True, help="How long it may wait to be used.")  # fmt: skip
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Where to write it; `-` prints it. Default: a file in --directory.")  # fmt: skip
-def issue(client: DevClient, workspace: str, ttl_s: float, output: Path | None) -> None:
-    """Issue an enrollment token for WORKSPACE into a private file."""
-    from conductor_sdk.secret import Secret
-    from conductor_server.dev_directory import write_private_file
-
-    body = {"workspace": workspace, "ttl_s": ttl_s}
-    answer = client.ask("POST", "/dev/tokens", body)
-    if output is not None and str(output) == "-":
-        click.echo(answer["token"])
-        return
-    path = output or client.directory.token_file(workspace)
-    write_private_file(path, Secret(answer["token"]))
-    click.echo(f"{answer['token_id']}  {path}")
-
-
-@token.command("list")
-@with_client
-@json_option
-def list_tokens(client: DevClient, *, as_json: bool) -> None:
-    """List tokens and credentials, oldest first, without their text."""
-    found = client.ask("GET", "/dev/tokens")["tokens"]
-    if as_json:
-        print_json({"tokens": found})
-        return
-    rows = [(t["token_id"], t["purpose"], t["state"], t["workspace"]) for t in found]
-    print_table(("ID", "PURPOSE", "STATE", "WORKSPACE"), rows)
-
-
-@token.command()
-@with_client
-@click.argument("token_id")
-def revoke(client: DevClient, token_id: str) -> None:
-    """Revoke a token or credential; a credential's link is closed."""
-    answer = client.ask("POST", "/dev/tokens/revoke", {"token_id": token_id})
-    click.echo(f"{answer['token_id']}  {answer['state']}")
+dev.add_command(token)
 
 
 @dev.group()

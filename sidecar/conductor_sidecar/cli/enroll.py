@@ -48,7 +48,7 @@ def enroll(
     # A token works once: it is not spent before there is a place for what it brings.
     enrollment.try_writing(target)
     grant = enrollment.request_grant(base, token.text, ca_file=ca_file)
-    asyncio.run(app.enroll_workspace(target, grant))
+    asyncio.run(app.enroll_workspace(target, grant, base))
     facts: dict[str, Any] = {
         "workspace": str(target.root), "subject": grant.subject, "link": grant.link,
         "expires_at": grant.expires_at,

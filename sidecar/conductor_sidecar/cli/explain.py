@@ -58,6 +58,7 @@ def _print(story: dict[str, Any]) -> None:
 
     click.echo(clean(f"{story['event_id']}  {story['kind']}"))
     click.echo(clean(f"{story['direction']}, {story['state']}"))
+    click.echo(clean(f"trace {story['trace_id']}"))
     steps = story["steps"]
     first = steps[0]["at_ms"] if steps else 0
     rows = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conductor_sidecar.cli.options import json_option, workspace_option
+from conductor_sidecar.cli.options import json_option, traceparent_option, workspace_option
 from conductor_sidecar.cli.output import clean, print_json, print_line
 
 if TYPE_CHECKING:
@@ -55,10 +55,11 @@ def _since(ctx: click.Context, param: click.Parameter, text: str | None) -> date
 @click.option("--send", "kind", metavar="KIND", help="Send an event down to the loopback sidecar.")
 @click.option("--payload", default="{}", metavar="JSON", help="With --send: an object.")
 @click.option("--key", metavar="K", help="With --send: the same kind and key give the same id.")
+@traceparent_option
 @json_option
 def inbox(
     workspace: Path, wu_id: str | None, lane: str | None, since: datetime | None,
-    kind: str | None, payload: str, key: str | None, *,
+    kind: str | None, payload: str, key: str | None, traceparent: str | None, *,
     watch: bool, no_mark: bool, count: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show unread signals and mark them read.
@@ -72,7 +73,7 @@ def inbox(
         raise click.UsageError("--count and --watch exclude each other")
     resolved = resolve_workspace(workspace)
     if kind is not None:
-        _send(resolved, kind, payload, key, as_json=as_json)
+        _send(resolved, kind, payload, key, traceparent, as_json=as_json)
         return
     view = _View(resolved.root, wu_id, lane, since, mark=not no_mark)
     if count:
@@ -129,7 +130,10 @@ class _View:
                 time.sleep(_POLL_S)
 
 
-def _send(workspace: Workspace, kind: str, payload: str, key: str | None, *, as_json: bool) -> None:
+def _send(
+    workspace: Workspace, kind: str, payload: str, key: str | None, traceparent: str | None, *,
+    as_json: bool,
+) -> None:  # fmt: skip
     import msgspec
 
     from conductor_sdk.client import ask
@@ -138,7 +142,9 @@ def _send(workspace: Workspace, kind: str, payload: str, key: str | None, *, as_
         fields = msgspec.json.decode(payload, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise click.BadParameter(f"not a JSON object: {error}", param_hint="--payload") from None
-    body = msgspec.json.encode({"kind": kind, "payload": fields, "idempotency_key": key})
+    body = msgspec.json.encode(
+        {"kind": kind, "payload": fields, "idempotency_key": key, "traceparent": traceparent}
+    )
     answer = ask(workspace, "POST", "/v1/loopback/send", body, timeout_s=_TIMEOUT_S)
     sent = msgspec.json.decode(answer, type=dict[str, Any])
     if as_json:

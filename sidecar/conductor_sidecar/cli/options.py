@@ -48,6 +48,22 @@ def set_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
+def traceparent_option(function: F) -> F:
+    """Add `--traceparent`; the parameter is `traceparent`, checked."""
+    return click.option(
+        "--traceparent", callback=_traceparent, metavar="W3C",
+        help="The trace that the event belongs to: 00-<trace id>-<span id>-01.",
+    )(function)  # fmt: skip
+
+
+def _traceparent(_: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    from conductor_sdk.trace_context import parse_traceparent
+
+    if text is not None and parse_traceparent(text) is None:
+        raise click.BadParameter(f"{text!r} is not 00-<32 hex digits>-<16 hex digits>-<flags>")
+    return text
+
+
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
     """Turn `NAME=VALUE` words into dotted names and values.
 

@@ -11,16 +11,20 @@ from typing import Any
 
 import click
 
-from conductor_sidecar.cli.options import json_option, workspace_option
+from conductor_sidecar.cli.options import json_option, traceparent_option, workspace_option
 
 
 @click.command()
 @click.argument("kind")
 @click.option("--payload", default="{}", metavar="JSON", help="The payload: a JSON object.")
 @click.option("--key", metavar="KEY", help="Idempotency key: the same key is the same event.")
+@traceparent_option
 @workspace_option
 @json_option
-def push(kind: str, payload: str, key: str | None, workspace: Path, as_json: bool) -> None:
+def push(
+    kind: str, payload: str, key: str | None, traceparent: str | None, workspace: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Push one event through the running sidecar.
 
     KIND must be declared by a loaded pack (`conductor packs`). Prints what became of it: queued
@@ -34,6 +38,8 @@ def push(kind: str, payload: str, key: str | None, workspace: Path, as_json: boo
     event: dict[str, Any] = {"kind": kind, "payload": parse_payload(payload)}
     if key is not None:
         event["idempotency_key"] = key
+    if traceparent is not None:
+        event["traceparent"] = traceparent
     receipt = asyncio.run(connect(workspace).sync_port.push_kernel_events([event]))[0]
     if as_json:
         print_json(receipt)

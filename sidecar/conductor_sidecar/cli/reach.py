@@ -25,6 +25,11 @@ from conductor_sidecar.errors import (
     NeverRun,
     RequestInvalid,
 )
+from conductor_sidecar.rotation.errors import (
+    RotationRefused,
+    RotationUnavailable,
+    RotationUnfinished,
+)
 from conductor_state.errors import ApprovalDecided, ApprovalNotFound
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ _OURS: dict[str, type[ConductorError]] = {
     error.code: error
     for error in (
         ApprovalDecided, ApprovalNotFound, DeadLetterNotFound, EventNotFound, LoopbackOnly,
-        RequestInvalid,
+        RequestInvalid, RotationRefused, RotationUnavailable, RotationUnfinished,
     )
 }  # fmt: skip
 

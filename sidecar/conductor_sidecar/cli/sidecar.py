@@ -7,8 +7,9 @@ Refusal: it does not fork, write PID files or change directories; a supervisor d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,11 @@ from conductor_sidecar.cli.options import (
     set_option,
     workspace_option,
 )
+
+if TYPE_CHECKING:
+    from conductor_sdk.workspace import Workspace
+    from conductor_sidecar.config import Configuration
+    from conductor_sidecar.settings import Settings
 
 
 @click.command()
@@ -40,6 +46,7 @@ def sidecar(
 
     \b
     Stops on SIGTERM or Ctrl-C: running handlers are given drain.deadline_s.
+    SIGHUP takes over the configuration as it is now: see conductor reload.
     Exit codes: 0 stopped, 1 failed or stopped by force,
                 6 another sidecar owns the workspace,
                 77 credential refused, 78 bad configuration.
@@ -69,24 +76,38 @@ def _run(path: Path, config_file: Path | None, flags: dict[str, Any]) -> None:
         from conductor_sidecar.systemd.enrolling import enroll_at_start
 
         enroll_at_start(workspace, configuration.settings.link, os.environ)
-    asyncio.run(_serve(workspace, configuration.settings))
+    environ = dict(os.environ)
+
+    def read() -> Configuration:
+        return load_configuration(workspace.root, file=config_file, environ=environ, flags=flags)
+
+    asyncio.run(_serve(workspace, configuration, read))
 
 
-async def _serve(workspace: Any, settings: Any) -> None:
+async def _serve(
+    workspace: Workspace, configuration: Configuration, read: Callable[[], Configuration]
+) -> None:
     import asyncio
     import os
-    import signal
 
     from conductor_sdk.clock import SystemClock
+    from conductor_sidecar.logs import configure
+    from conductor_sidecar.reload.hangup import reload_on_hangup
+    from conductor_sidecar.reload.reloader import Reloading
     from conductor_sidecar.serve import Service, serve
     from conductor_sidecar.stopping import stop_on_signals
     from conductor_sidecar.systemd.herald import Herald
     from conductor_sidecar.systemd.listen_fds import take_listener
 
     stop = asyncio.Event()
-    stop_on_signals(stop, settings.drain.deadline_s)
+    settings = configuration.settings
+    deadline = stop_on_signals(stop, settings.drain.deadline_s)
+
+    def applied(settings: Settings) -> None:
+        configure(settings.logs)
+        deadline.drain_s = settings.drain.deadline_s
+
+    reloading = Reloading(configuration, read, applied)
+    reload_on_hangup(reloading.asked, stop)
     service = Service(Herald.take(os.environ, SystemClock()), take_listener(os.environ))
-    if service.herald.managed:
-        # Otherwise the manager's request to reload would end the daemon, as a clean stop.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.herald.reload_refused)
-    await serve(workspace, settings, stop, service=service)
+    await serve(workspace, settings, stop, service=service, reloading=reloading)

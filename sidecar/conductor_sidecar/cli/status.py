@@ -111,6 +111,16 @@ def _show_link(report: dict[str, Any]) -> None:
             _fact("", link["reason"])
     if report.get("http"):
         _fact("tools", report["http"])
+    _show_health(report.get("health"))
+
+
+def _show_health(health: dict[str, Any] | None) -> None:
+    if health is None:
+        return
+    word = "live" if health["live"]["ok"] else "stuck"
+    _fact("health", f"{word}, {health['ready']['state'].replace('_', ' ')}")
+    for reason in health["ready"]["reasons"]:
+        _fact("", f"{reason['code']}: {reason['detail']}")
 
 
 def _show_counts(direction: str, counts: dict[str, Any]) -> None:

@@ -61,12 +61,28 @@ class DownlinkObserver(Protocol):
         ...
 
 
+class BatchSpan(Protocol):
+    """The recorded receipt of a batch."""
+
+    def stored(self, positions: Sequence[Position | None]) -> None:
+        """Finish it: the batch is durable; None stands for an event that was known already."""
+        ...
+
+
+class BatchTracer(Protocol):
+    """Records receipts."""
+
+    def receive(self, deliver: Deliver) -> BatchSpan | None:
+        """Begin the span of a batch; None if no trace in it is recorded."""
+        ...
+
+
 class Downlink:
     """One for the daemon's life: links come and go, what they brought is stored to the end."""
 
     def __init__(
         self, log: ReplayLog, dispatcher: Dispatcher, journal: Journal, clock: Clock, *,
-        window: int, observer: DownlinkObserver, subject: str,
+        window: int, observer: DownlinkObserver, subject: str, tracer: BatchTracer | None = None,
     ) -> None:  # fmt: skip
         self._log = log
         self._dispatcher = dispatcher
@@ -75,6 +91,7 @@ class Downlink:
         self._window = window
         self._observer = observer
         self._subject = subject
+        self._tracer = tracer
         self._arrived: asyncio.Queue[tuple[Deliver | GapDetected, Acknowledger]] = asyncio.Queue(
             PIPELINE
         )
@@ -96,6 +113,10 @@ class Downlink:
     def credit(self) -> int:
         """Events that may come beyond what is stored."""
         return credit(self.backlog, self._window)
+
+    def adopt(self, window: int) -> None:
+        """Hold the conductor back at another backlog from now on."""
+        self._window = window
 
     def open_credit(self) -> int:
         """Return the credit for a hello; what is granted later is measured against it."""
@@ -173,7 +194,11 @@ class Downlink:
                 return
 
     async def _deliver(self, deliver: Deliver, link: Acknowledger) -> None:
-        arrivals = [Arrival(a.event.event_id, a.event.kind, a.body) for a in deliver.events]
+        span = None if self._tracer is None else self._tracer.receive(deliver)
+        arrivals = [
+            Arrival(a.event.event_id, a.event.kind, a.body, a.event.traceparent)
+            for a in deliver.events
+        ]
         refused: dict[tuple[str, str], int] = {}
         for refusal in deliver.refused:
             key = ("", refusal.code.lower())
@@ -189,6 +214,8 @@ class Downlink:
         # Committed above: from this line on the conductor may forget the batch.
         await link.stored(deliver.last, self._granted)
         self._observer.received(deliver, receipt.positions)
+        if span is not None:
+            span.stored(receipt.positions)
         if fresh:
             await self._stored.put(fresh)
 

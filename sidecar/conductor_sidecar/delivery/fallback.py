@@ -8,13 +8,14 @@ comes down this way, and ephemeral events do not go up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from conductor_adapters.transport import ConductorBusy, TransportError
 from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
+from conductor_sdk.records import Queued
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.ports import Outbox
 
@@ -61,12 +62,20 @@ class LinkView(Protocol):
         ...
 
 
+class PushTracer(Protocol):
+    """Records what went up without a link."""
+
+    def pushed_by_http(self, rows: Sequence[Queued], said: Mapping[str, str]) -> None:
+        """Take note of events that the conductor answered; `said` is the status by event id."""
+        ...
+
+
 class HttpFallback:
     """Watches the link; drains the outbox by HTTP when there has been none for long."""
 
     def __init__(
         self, pusher: Pusher, outbox: Outbox, link: LinkView, clock: Clock, feed: Feed, *,
-        subject: str, after_s: float,
+        subject: str, after_s: float, tracer: PushTracer | None = None,
     ) -> None:  # fmt: skip
         self._pusher = pusher
         self._outbox = outbox
@@ -75,6 +84,7 @@ class HttpFallback:
         self._feed = feed
         self._subject = subject
         self._after_s = after_s
+        self._tracer = tracer
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -117,6 +127,9 @@ class HttpFallback:
                 if said[row.event_id].status == "rejected"
             }
             await self._outbox.confirm([row.position for row in sure], rejected=rejected)
+            if self._tracer is not None:
+                statuses = {event_id: answer.status for event_id, answer in said.items()}
+                self._tracer.pushed_by_http(sure, statuses)
             gone += len(sure)
             if len(sure) < len(page):
                 break

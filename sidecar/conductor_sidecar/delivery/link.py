@@ -7,7 +7,8 @@ it decides nothing about the protocol, and it does not reconnect.
 Five tasks live and die together: `reader` (bytes to session, batches to the downlink), `writer`
 (frames to the transport), `pusher` (outbox to session), `confirmer` (results to the outbox),
 `ticker` (beats and deadlines). What was read belongs to the downlink, which stores it even if the
-link ends meanwhile.
+link ends meanwhile. A link can `rest` while another takes its place; then it is not the one that
+downlink and uplink know, and its end is nobody's loss.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from conductor_adapters.transport import LinkClosed, Transport
 from conductor_protocol.effects import (
@@ -32,33 +33,23 @@ from conductor_protocol.effects import (
     Send,
     SidecarEffect,
 )
-from conductor_protocol.messages import Head, PackNotice, PushResult
+from conductor_protocol.liveness import Heard
+from conductor_protocol.messages import Head, PackNotice
 from conductor_protocol.sidecar_session import SidecarSession
 from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
 from conductor_sdk.records import Cursor
 from conductor_sidecar.delivery.downlink import Downlink
 from conductor_sidecar.delivery.late_acks import LateAcks
+from conductor_sidecar.delivery.link_ended import LinkEnded, first_leaf
+from conductor_sidecar.delivery.link_pushes import Pushes
+from conductor_sidecar.delivery.link_writer import Writer
 from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
 
-E = TypeVar("E", bound=Exception)
-
 READ_FRAMES = 512
-CONFIRM_QUEUE = 16
-UNSENT_FRAMES = 4096
-"""Frames that may wait for the writer before reading stops: only a peer that sends nonsense and
-reads no answer gets there."""
 FLUSH_S = 1.0
 """How long a link that we end may take to write what is still to be said."""
-
-
-class LinkEnded(Exception):
-    """The link is over; carries why."""
-
-    def __init__(self, close: Close) -> None:
-        super().__init__(close.code)
-        self.close = close
 
 
 class Link:
@@ -67,7 +58,8 @@ class Link:
     def __init__(
         self, transport: Transport, *, downlink: Downlink, uplink: Uplink, feed: Feed,
         clock: Clock, head: Callable[[], Awaitable[Head | None]],
-        opened: Callable[[Connected], None],
+        opened: Callable[[Connected], None], drained: Callable[[Draining], None] = lambda _: None,
+        before: Link | None = None, rotate: Callable[[RotateAsked], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._transport = transport
         self._carrier = LateAcks(transport)
@@ -77,14 +69,21 @@ class Link:
         self._clock = clock
         self._head = head
         self._opened = opened
+        self._drained = drained
+        self._rotate = rotate
+        self._before = before
+        """The link whose place this one takes when it is connected."""
         self._session = SidecarSession()
-        self._results: asyncio.Queue[Sequence[PushResult]] = asyncio.Queue(CONFIRM_QUEUE)
-        self._room = asyncio.Event()
         self._retime = asyncio.Event()
-        self._unsent: list[bytes] = []
-        self._to_send = asyncio.Event()
-        self._all_sent = asyncio.Event()
-        self._all_sent.set()
+        self._writer = Writer(transport)
+        self._pushes = Pushes(
+            self._session, uplink, self._writer, self._perform, clock.monotonic, self._retime
+        )
+        self._turn = asyncio.Lock()
+        """Held while frames that were read are worked on, and while the link rests."""
+        self._group: asyncio.TaskGroup | None = None
+        self._serves = False
+        """Whether downlink and uplink speak through this link."""
         self._over: asyncio.Event = asyncio.Event()
         self._why: Close | None = None
         self.draining: Draining | None = None
@@ -108,9 +107,9 @@ class Link:
             await asyncio.wait({tasks})
             tasks.result()
         except* LinkEnded as ended:
-            self._why = self._why or _first(ended)
+            self._why = self._why or first_leaf(ended).close
         except* ConductorError as failed:
-            error = _first_leaf(failed)
+            error = first_leaf(failed)
             self._feed.failed(error)
             if not error.retryable:
                 raise  # a broken store must end the daemon, not look healthy
@@ -119,14 +118,37 @@ class Link:
         finally:
             tasks.cancel()
             await asyncio.gather(tasks, return_exceptions=True)
-            self._downlink.link = None
-            await self._uplink.disconnected()
+            if self.stand_down():
+                self._downlink.link = None
+                await self._uplink.disconnected()
             await self._transport.close()
         return self._why or Close(CloseCode.NORMAL, "ended")
 
     async def leave(self, reason: str) -> None:
         """Say goodbye; `run` returns."""
         await self._outside(self._session.bye(reason, self._now))
+
+    async def rest(self) -> None:
+        """Read and push no more; what was read is stored, what was pushed is answered or waits.
+
+        Until `go_on`, or for good: then another link takes its place.
+        """
+        await self._pushes.rest()
+        await self._turn.acquire()
+        self._session.paused(True, self._now)
+        await self._downlink.idle()
+
+    def go_on(self) -> None:
+        """Read and push again: no other link came about."""
+        self._turn.release()
+        self._session.paused(False, self._now)
+        if self._group is not None:
+            self._pushes.start(self._group)
+
+    def stand_down(self) -> bool:
+        """Serve downlink and uplink no more; tells whether it did until now."""
+        served, self._serves = self._serves, False
+        return served
 
     async def stored(self, last: int, credit: int) -> None:
         """Acknowledge everything up to `last`, and grant `credit` beyond it."""
@@ -153,17 +175,26 @@ class Link:
             self._end(ended.close)
 
     @property
+    def heard(self) -> Heard:
+        """What was heard of the conductor so far."""
+        return self._session.heard
+
+    @property
     def _now(self) -> float:
         return self._clock.monotonic()
 
     async def _run_tasks(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(), name="link.reader")
-            group.create_task(self._write(), name="link.writer")
-            group.create_task(self._watch(), name="link.end")
-            group.create_task(self._push(), name="link.pusher")
-            group.create_task(self._confirm(), name="link.confirmer")
-            group.create_task(self._tick(), name="link.ticker")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(), name="link.reader")
+                group.create_task(self._writer.run(), name="link.writer")
+                group.create_task(self._watch(), name="link.end")
+                self._pushes.start(group)
+                group.create_task(self._pushes.confirm(), name="link.confirmer")
+                group.create_task(self._tick(), name="link.ticker")
+                self._group = group
+        finally:
+            self._group = None
 
     async def _read(self) -> None:
         while True:
@@ -172,24 +203,13 @@ class Link:
             except LinkClosed as closed:
                 code = CloseCode.NORMAL if closed.clean else closed.code
                 raise LinkEnded(Close(code, closed.detail, closed.close_code)) from None
-            self._carrier.read(len(frames), effects := self._session.received(frames, self._now))
-            await self._perform(effects)
+            async with self._turn:
+                effects = self._session.received(frames, self._now)
+                self._carrier.read(len(frames), effects)
+                await self._perform(effects)
             self._retime.set()
-            if len(self._unsent) > UNSENT_FRAMES:
-                await self._all_sent.wait()
-
-    async def _write(self) -> None:
-        while True:
-            await self._to_send.wait()
-            self._to_send.clear()
-            frames, self._unsent = self._unsent, []
-            try:
-                await self._transport.send(frames)
-            except LinkClosed:
-                self._all_sent.set()
-                return  # the reader has the reason, after what arrived before it
-            if not self._unsent:
-                self._all_sent.set()
+            if self._writer.full:
+                await self._writer.flushed()
 
     async def _watch(self) -> None:
         await self._over.wait()
@@ -197,36 +217,17 @@ class Link:
         await self._transport.close(close.ws_code, close.detail[:100])
         raise LinkEnded(close)
 
-    async def _push(self) -> None:
-        while True:
-            while not self._session.push_room:
-                self._room.clear()
-                await self._room.wait()
-            batch = await self._uplink.next_batch(self._session.push_room)
-            await self._perform(self._session.push(batch, self._now))
-            self._retime.set()
-            await self._all_sent.wait()
-
-    async def _confirm(self) -> None:
-        while True:
-            results = list(await self._results.get())
-            while not self._results.empty():
-                results.extend(self._results.get_nowait())
-            await self._uplink.confirmed(results)
-
     async def _tick(self) -> None:
         while True:
             self._retime.clear()
             deadline = self._session.next_deadline(self._now)
             wait_s = None if deadline is None else max(0.0, deadline - self._now)
             try:
-                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes with the
-                # event.
+                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes with it.
                 async with asyncio.timeout(wait_s):
                     await self._retime.wait()
             except TimeoutError:
-                head = await self._head()
-                if head is not None:
+                if (head := await self._head()) is not None:
                     self._session.anchor(head)
                 await self._perform(self._session.tick(self._now))
 
@@ -234,24 +235,25 @@ class Link:
         for effect in effects:
             match effect:
                 case Send(frames):
-                    self._send(frames)
+                    self._writer.put(frames)
                 case Deliver():
                     await self._hand_over(effect)
                 case GapDetected():
                     self._feed.note("gap", detail=f"history goes on after #{effect.start}")
                     await self._hand_over(effect)
                 case Connected():
-                    self._connect(effect)
+                    await self._connect(effect)
                     # Handlers may have caught up while there was nobody to tell.
                     await self._downlink.regrant()
                 case Confirmed(results):
-                    self._room.set()
-                    await self._results.put(results)
+                    await self._pushes.answered(results)
                 case Draining():
                     self.draining = effect
                     self._feed.note("link", detail=f"conductor drains: {effect.retry_after_s:g} s")
+                    self._drained(effect)
                 case RotateAsked(version):
                     self._feed.note("link", detail=f"credential {version} is waiting")
+                    self._rotate(effect)
                 case PeerError(code, message):
                     self._feed.refused(f"PEER_{code}", message)
                 case Counted(code, detail):
@@ -260,16 +262,11 @@ class Link:
                     self._why = self._why or effect
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(FLUSH_S):
-                            await self._all_sent.wait()
+                            await self._writer.flushed()
                     await self._transport.close(effect.ws_code, effect.detail[:100])
                     raise LinkEnded(effect)
                 case _:
                     assert_never(effect)
-
-    def _send(self, frames: Sequence[bytes]) -> None:
-        self._unsent.extend(frames)
-        self._all_sent.clear()
-        self._to_send.set()
 
     async def _hand_over(self, effect: Deliver | GapDetected) -> None:
         if not self._downlink.full:
@@ -280,21 +277,13 @@ class Link:
         await self._downlink.arrived(effect, self)
         self._session.paused(False, self._now)
 
-    def _connect(self, connected: Connected) -> None:
+    async def _connect(self, connected: Connected) -> None:
         self.connected = connected
-        self._downlink.link = self
-        self._uplink.connected()
-        self._room.set()
+        before, self._before = self._before, None
+        self._serves, self._downlink.link = True, self
+        if before is not None and before.stand_down():
+            await self._uplink.moved()
+        else:
+            self._uplink.connected()
+        self._pushes.opened()
         self._opened(connected)
-
-
-def _first(group: BaseExceptionGroup[LinkEnded]) -> Close:
-    """Return why the first of the tasks ended: the others only followed."""
-    return _first_leaf(group).close
-
-
-def _first_leaf(group: BaseExceptionGroup[E]) -> E:
-    leaf: E | BaseExceptionGroup[E] = group
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    return leaf

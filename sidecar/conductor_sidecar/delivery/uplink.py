@@ -93,7 +93,8 @@ class Uplink:
         queue: list[Outgoing] = []
         ephemeral: list[Outgoing] = []
         for event in events:
-            outgoing = Outgoing(event.event_id, event.kind, event.to_json())
+            body = event.to_json()
+            outgoing = Outgoing(event.event_id, event.kind, body, event.traceparent)
             check_shape(outgoing.body, LIMITS)
             target = queue if self._policy_of(event.kind) == "queue" else ephemeral
             target.append(outgoing)
@@ -132,6 +133,16 @@ class Uplink:
         self._sent.clear()
         self._wake.set()
 
+    async def moved(self) -> None:
+        """Begin with a link that took another's place: what waits goes over it.
+
+        Ephemeral events that the other one sent, and nobody answered, are dropped and counted.
+        """
+        waiting, self._ephemeral = self._ephemeral, []
+        await self.disconnected()
+        self._ephemeral = waiting
+        self.connected()
+
     async def disconnected(self) -> None:
         """End with a link: ephemeral events that were not confirmed are dropped and counted."""
         self._connected = False
@@ -157,7 +168,9 @@ class Uplink:
                 if page:
                     self._cursor = page[-1].position
                     self._sent.update((row.event_id, row.position) for row in page)
-                    batch.extend(Outgoing(r.event_id, r.kind, r.body) for r in page)
+                    batch.extend(
+                        Outgoing(r.event_id, r.kind, r.body, r.trace, r.put_ms) for r in page
+                    )
             if batch:
                 if self._observer is not None:
                     self._observer.sending(batch)

@@ -1,9 +1,9 @@
 """What stands between TCP and the tools: pure ASGI, in front of every route.
 
-Promise: whatever passes has a Host and an Origin of ours, a valid credential, and a whole JSON body
-within its limit and time; everything else is refused before any route sees it, and counted for the
-journal. Refusal: no preflight is answered, nothing is allowed because a setting is missing, and no
-header's value is kept.
+Promise: whatever passes has a Host and an Origin of ours, a valid credential (but for the open
+paths, which tell everybody the same), and a whole JSON body within its limit and time; everything
+else is refused before any route sees it, and counted for the journal. Refusal: no preflight is
+answered, nothing is allowed because a setting is missing, and no header's value is kept.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Rules:
     """Bodies that are read at the same time."""
     signed: tuple[str, ...] = ()
     """Beginnings of paths whose requests carry a signature that their route checks, no bearer."""
+    open_paths: frozenset[str] = frozenset()
+    """Whole paths that a GET needs no bearer for: their routes tell everybody the same."""
 
 
 class _Gone(Exception):
@@ -100,7 +102,8 @@ class Guard:
         if not origin_allowed(headers, self._rules.origins):
             raise Refusal(403, "ORIGIN_REFUSED", "Pages of that origin may not call.")
         signed = scope["path"].startswith(self._rules.signed)
-        if not signed:
+        told_to_all = scope["method"] == "GET" and scope["path"] in self._rules.open_paths
+        if not signed and not told_to_all:
             scope[CALLER] = self._caller(headers)
         _check_framing(scope["method"], headers)
         if scope["method"] in _WITH_BODY and not signed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -26,6 +26,7 @@ from conductor_sidecar.http.access import EVERYBODY, Callers, Tools, guarded
 from conductor_sidecar.http.answers import envelope
 from conductor_sidecar.http.denials import WINDOW_S, Denials
 from conductor_sidecar.http.errors import ListenFailed, ListenRefused
+from conductor_sidecar.http.exchange import Exchange
 from conductor_sidecar.http.guard import Guard, Rules
 from conductor_sidecar.http.hosts import allowed_hosts, allowed_origins
 from conductor_sidecar.http.server import LastResort, SocketServer
@@ -46,6 +47,8 @@ class Listening:
     """As in a URL: an IPv6 address in brackets."""
     port: int
     denials: Denials
+    renew: Callable[[TcpSurface], None]
+    """Lets another surface serve what comes from now on, on the same socket."""
 
     @property
     def url(self) -> str:
@@ -66,6 +69,8 @@ class TcpSurface:
     """Further routes behind the same guard, as `Mount("/mcp", …)`."""
     signed: tuple[str, ...] = ()
     """Beginnings of paths whose routes check a signature themselves, as `/hooks/`."""
+    open_paths: frozenset[str] = frozenset()
+    """Paths that a GET needs no credential for, as those of health."""
     bounds: Bounds = field(default_factory=Bounds)
     body_s: float = 10.0
     """Seconds that a request's body may take."""
@@ -97,12 +102,16 @@ class TcpSurface:
             authenticator = Authenticator(self.workspace, self.clock)
             authenticator.prepare()
             denials = Denials(self.journal, self.clock, window_s=self.window_s)
-            app = self._app(authenticator, denials, host, port)
+            app = Exchange(self._app(authenticator, denials, host, port))
+
+            def renew(surface: TcpSurface) -> None:
+                app.app = surface._app(authenticator, denials, host, port)
+
             server = SocketServer(app, strict_protocol(self.bounds, denials))
             denials.start()
             try:
                 await server.start(bound)
-                yield Listening(host, port, denials)
+                yield Listening(host, port, denials, renew)
             finally:
                 await server.stop()
                 await denials.stop()
@@ -130,6 +139,7 @@ class TcpSurface:
             allowed_hosts(host, port, self.settings.allowed_hosts),
             allowed_origins(self.settings.allowed_origins),
             self.settings.body_max_bytes, self.body_s, signed=self.signed,
+            open_paths=self.open_paths,
         )  # fmt: skip
         return Guard(app, rules, denials, authenticate)
 

@@ -50,6 +50,7 @@ class SendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     payload: dict[str, Any] = {}
     idempotency_key: str | None = None
+    traceparent: str | None = None
 
 
 class BodyTooLarge(RequestInvalid):
@@ -136,7 +137,9 @@ class Surface:
     async def send(self, request: Request) -> Response:
         """Send an event down through the loopback."""
         body = await _body(request, SendRequest)
-        sent = await self._control.loopback_send(body.kind, body.payload, body.idempotency_key)
+        sent = await self._control.loopback_send(
+            body.kind, body.payload, body.idempotency_key, body.traceparent
+        )
         return _json({"sequence": sent.sequence, "event_id": sent.event_id})
 
 

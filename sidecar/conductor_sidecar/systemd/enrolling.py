@@ -54,7 +54,7 @@ def enroll_at_start(
     token = enrollment.read_token_file(path, read_credential, clock or SystemClock())
     enrollment.try_writing(workspace)
     grant = enrollment.request_grant(base, token.text, ca_file=link.ca_file)
-    asyncio.run(app.enroll_workspace(workspace, grant))
+    asyncio.run(app.enroll_workspace(workspace, grant, base))
     return True
 
 

@@ -15,10 +15,11 @@ from typing import Self
 
 from conductor_sdk.clock import Clock
 from conductor_sdk.errors import ConductorError
+from conductor_sidecar.health.progress import LocalProgress, Verdict, Work
 from conductor_sidecar.logs import get_logger
 from conductor_sidecar.systemd import notify
 from conductor_sidecar.systemd.notify import Notifier
-from conductor_sidecar.systemd.watchdog import LocalProgress, Verdict, Work, feed_every_s
+from conductor_sidecar.systemd.watchdog import feed_every_s
 
 LOOK_S = 5.0
 """Seconds between two looks where no watchdog asks for more: health is asked all the same."""
@@ -42,6 +43,7 @@ class Herald:
         self._every_s = LOOK_S if every_s is None else min(every_s, LOOK_S)
         self._unsaid: list[tuple[str, ...]] = []
         self._how = "running"
+        self._progress: LocalProgress | None = None
         self._log = get_logger(part="service")
         self.verdict = Verdict()
         """What the last look said; for health."""
@@ -82,11 +84,10 @@ class Herald:
         status = notify.status(self._how)
         self._say(notify.stopping(), notify.extend_timeout(within_s), status)
 
-    def reload_refused(self) -> None:
-        """Answer a request to reload that nobody serves; a manager waits for an answer."""
-        self._log.warning("reload_refused", next="restart the service: settings are read at start")
-        self.reloading()
-        self.ready("running; settings are read at start, so restart to take new ones")
+    def patient(self, deadline_s: float) -> None:
+        """Take note that the longest deadline of a handler is another one now."""
+        if self._progress is not None:
+            self._progress.patient(deadline_s + DISPATCH_GRACE_S)
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -97,10 +98,11 @@ class Herald:
         Args:
             stores: A cheap read of each store, by its name; it must run on the store's thread.
             work: What the dispatcher shows.
-            deadline_s: The longest deadline of a handler.
+            deadline_s: The longest deadline of a handler; see `patient`.
         """
         patience = dict.fromkeys(stores, STORE_PATIENCE_S)
         progress = LocalProgress(patience, dispatcher_s=deadline_s + DISPATCH_GRACE_S)
+        self._progress = progress
         tasks = [
             asyncio.create_task(self._ask(progress, name, probe), name=f"watchdog.{name}")
             for name, probe in stores.items()

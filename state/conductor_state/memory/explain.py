@@ -7,6 +7,7 @@ not part of a story.
 from __future__ import annotations
 
 from conductor_sdk.records import Story, Trace
+from conductor_sdk.trace_context import trace_id_of
 from conductor_state.memory.inbound import Entry, MemoryInbound
 
 
@@ -21,7 +22,9 @@ def story(inbound: MemoryInbound, event_id: str) -> Story | None:
     state = "running" if last.position in inbound.claims else "waiting"
     if last.outcome is not None:
         state = "dropped" if traces[-1].what == "dropped" else last.outcome[1]
-    return Story(event_id, "inbound", last.event.kind, state, traces)
+    given = [entry.event.trace for entry in entries if entry.event.trace is not None]
+    trace_id = trace_id_of(event_id, given[-1] if given else None)
+    return Story(event_id, "inbound", last.event.kind, state, traces, trace_id)
 
 
 def _traces(inbound: MemoryInbound, entry: Entry) -> list[Trace]:

@@ -18,12 +18,19 @@ from conductor_state.errors import StoreClosed
 T = TypeVar("T")
 
 
-class MemoryCommit:
+class MemoryView:
+    """One state of the tables beside a `MemoryJournal`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        """For tables that stand beside the journal."""
+
+
+class MemoryCommit(MemoryView):
     """Statements and entries of one transaction of a `MemoryJournal`."""
 
     def __init__(self, connection: sqlite3.Connection, extend_by: Callable[[Draft], Entry]) -> None:
-        self.connection = connection
-        """For tables that stand beside the journal."""
+        super().__init__(connection)
         self._extend_by = extend_by
 
     def append(self, draft: Draft) -> Entry:
@@ -91,21 +98,26 @@ class MemoryJournal:
         self._refuse_closed()
         return verify(self._entries, self._log_id, anchors=anchors, recorded=self._head())
 
+    async def view(self, work: Callable[[MemoryView], T]) -> T:
+        """Run `work` on the tables in memory as they are now; what it writes is taken back."""
+        tables = self._tables()
+        tables.execute("BEGIN")
+        try:
+            return work(MemoryView(tables))
+        finally:
+            tables.execute("ROLLBACK")
+
     async def transaction(self, work: Callable[[MemoryCommit], T]) -> T:
         """Run statements, on tables in memory, and appends; an exception undoes all of it."""
-        self._refuse_closed()
-        if self._beside is None:
-            self._beside = sqlite3.connect(":memory:", isolation_level=None)
+        tables = self._tables()
         size = len(self._entries)
-        self._beside.execute("BEGIN")
+        tables.execute("BEGIN")
         try:
-            result = work(
-                MemoryCommit(self._beside, lambda draft: self._extend([prepare(draft)])[0])
-            )
-            self._beside.execute("COMMIT")
+            result = work(MemoryCommit(tables, lambda draft: self._extend([prepare(draft)])[0]))
+            tables.execute("COMMIT")
         except BaseException:
             del self._entries[size:]
-            self._beside.execute("ROLLBACK")
+            tables.execute("ROLLBACK")
             raise
         return result
 
@@ -114,6 +126,12 @@ class MemoryJournal:
         self._closed = True
         if self._beside is not None:
             self._beside.close()
+
+    def _tables(self) -> sqlite3.Connection:
+        self._refuse_closed()
+        if self._beside is None:
+            self._beside = sqlite3.connect(":memory:", isolation_level=None)
+        return self._beside
 
     def _extend(self, prepared: Sequence[Prepared]) -> list[Entry]:
         entries = extend(self._log_id, self._head(), prepared, wire_time(self._clock.now()))

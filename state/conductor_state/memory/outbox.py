@@ -17,6 +17,7 @@ from conductor_sdk.records import (
     Story,
     Trace,
 )
+from conductor_sdk.trace_context import trace_id_of
 from conductor_state.outbox_caps import OutboxCaps, Pool
 from conductor_state.outbox_counts import EXPIRED, OVERFLOW, REJECTED, Changes, Row
 from conductor_state.outbox_gate import Gate, PutCall
@@ -61,7 +62,9 @@ class MemoryOutbox:
             size += row.size
             if len(events) >= limit or (events and size > max_bytes):
                 break
-            events.append(Queued(position, event.event_id, event.kind, event.body))
+            events.append(
+                Queued(position, event.event_id, event.kind, event.body, event.trace, row.put_ms)
+            )
         if events:
             self._takes.note(events[0].position, events[-1].position, self._now())
         return events
@@ -137,13 +140,15 @@ class MemoryOutbox:
         if not queued and not gone:
             return None
         if not queued:
-            return Story(event_id, "outbound", gone[-1].kind, gone[-1].state, steps)
+            trace_id = gone[-1].trace_id or trace_id_of(event_id, None)
+            return Story(event_id, "outbound", gone[-1].kind, gone[-1].state, steps, trace_id)
         row, event = queued[0]
         steps.append(Trace(row.put_ms, "queued", event.trace or ""))
         taken_ms = self._takes.lookup()(row.position)
         if taken_ms:
             steps.append(Trace(taken_ms, "pushed"))
-        return Story(event_id, "outbound", row.kind, "pushed" if taken_ms else "queued", steps)
+        state, trace_id = "pushed" if taken_ms else "queued", trace_id_of(event_id, event.trace)
+        return Story(event_id, "outbound", row.kind, state, steps, trace_id)
 
     async def _commit_puts(self, calls: list[PutCall]) -> list[Verdict]:
         lines: dict[Pool, list[Row]] = {}
@@ -163,7 +168,8 @@ class MemoryOutbox:
         for row in ledger.evicted:
             self._forget(row, OVERFLOW)
         for position, event in sorted(ledger.rows.items()):
-            row = Row(position, event.event_id, event.kind, ledger.now_ms, len(event.body))
+            size = len(event.body)
+            row = Row(position, event.event_id, event.kind, ledger.now_ms, size, event.trace)
             self._rows[position] = (row, event)
             self._next = position + 1
         self._totals.add(ledger.changes)
@@ -180,7 +186,8 @@ class MemoryOutbox:
     def _forget(self, row: Row, dropped: str | None, detail: str = "") -> None:
         del self._rows[row.position]
         taken_ms = self._takes.lookup()(row.position) or None
-        gone = Gone(row.kind, row.put_ms, taken_ms, self._now(), dropped, detail)
+        trace_id = None if row.trace is None else trace_id_of(row.event_id, row.trace)
+        gone = Gone(row.kind, row.put_ms, taken_ms, self._now(), dropped, detail, trace_id)
         self._gone.append((row.event_id, gone))
 
     def _now(self) -> int:

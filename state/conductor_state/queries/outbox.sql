@@ -4,15 +4,17 @@ SELECT seq FROM sqlite_sequence WHERE name = 'outbox';
 
 -- name: insert
 -- Store one event at the position that its group decided.
-INSERT INTO outbox (position, event_id, kind, put_ms, body, trace) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO outbox (position, event_id, kind, put_ms, body, trace, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: take
 -- A page of events in order.
-SELECT position, event_id, kind, body FROM outbox WHERE position > ? ORDER BY position LIMIT ?;
+SELECT position, event_id, kind, body, trace, put_ms, checksum FROM outbox
+WHERE position > ? ORDER BY position LIMIT ?;
 
 -- name: rows_between
 -- What is known of a run of positions, without reading bodies.
-SELECT position, event_id, kind, put_ms, length(body) FROM outbox
+SELECT position, event_id, kind, put_ms, length(body), trace FROM outbox
 WHERE position BETWEEN ? AND ? ORDER BY position;
 
 -- name: delete_between
@@ -21,12 +23,12 @@ DELETE FROM outbox WHERE position BETWEEN ? AND ?;
 
 -- name: oldest_of_kind
 -- The oldest events of one kind, from a position on.
-SELECT position, event_id, kind, put_ms, length(body) FROM outbox
+SELECT position, event_id, kind, put_ms, length(body), trace FROM outbox
 WHERE position >= ? AND kind = ? ORDER BY position LIMIT ?;
 
 -- name: oldest_of_rest
 -- The oldest events of the kinds that are not in a JSON list, from a position on.
-SELECT position, event_id, kind, put_ms, length(body) FROM outbox
+SELECT position, event_id, kind, put_ms, length(body), trace FROM outbox
 WHERE position >= ? AND kind NOT IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?;
 
 -- name: head

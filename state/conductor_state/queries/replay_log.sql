@@ -8,8 +8,8 @@ UPDATE log_state SET epoch = ?, sequence = ?, next_batch = ?, last_ms = ?;
 
 -- name: put_receipt
 -- Stores what is kept of a batch for the retention window.
-INSERT INTO receipts (id, received_ms, epoch, sequence, redriven, events, kinds, keys)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO receipts (id, received_ms, epoch, sequence, redriven, events, kinds, keys, traces)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: put_bodies
 -- Stores the events of a batch until the last of them is settled.
@@ -34,7 +34,7 @@ WHERE id = ?1 AND EXISTS (SELECT 1 FROM bodies WHERE id = ?1);
 
 -- name: receipt
 -- Reads what is kept of a batch.
-SELECT received_ms, epoch, sequence, redriven, kinds, keys FROM receipts WHERE id = ?;
+SELECT received_ms, epoch, sequence, redriven, kinds, keys, traces FROM receipts WHERE id = ?;
 
 -- name: receipt_exists
 -- Tells whether a batch is still within retention.

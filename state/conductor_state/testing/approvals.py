@@ -9,6 +9,7 @@ nothing here knows a database; derive a class whose name begins with `Test` and 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,12 @@ def ids(approvals: list[Approval]) -> list[str]:
     return [approval.request.request_id for approval in approvals]
 
 
-class ApprovalsContract:
+class ApprovalsContract(ABC):
     """Asking, deciding, using, listing and forgetting."""
 
+    @abstractmethod
     def open(self, folder: Path) -> AbstractAsyncContextManager[Any]:
         """Open a store on what `folder` holds, and close it at the end."""
-        raise NotImplementedError
 
     async def grant(self, store: Any, request_id: str, now_ms: int = START_MS) -> Approval:
         approval: Approval = await store.decide(

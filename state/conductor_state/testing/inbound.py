@@ -11,6 +11,7 @@ Use with pytest and `asyncio_mode = auto`: derive a class whose name begins with
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -41,12 +42,12 @@ def handled(positions: Sequence[int | None], action: str = "done") -> list[Deliv
     return [Delivered(position, "handled", action) for position in positions if position]
 
 
-class InboundContract:
+class InboundContract(ABC):
     """Derive from a suite, not from this."""
 
+    @abstractmethod
     def open(self, folder: Path, clock: Clock) -> AbstractAsyncContextManager[tuple[Any, Any]]:
         """Open (replay log, dead letters) on what `folder` holds, and close them at the end."""
-        raise NotImplementedError
 
     @asynccontextmanager
     async def stores(self, folder: Path) -> AsyncGenerator[InboundStores]:

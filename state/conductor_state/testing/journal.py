@@ -20,13 +20,17 @@ from conductor_state.errors import StoreClosed
 T = TypeVar("T")
 
 
-class CommitUnderTest(Protocol):
-    """One transaction of a journal."""
+class ViewUnderTest(Protocol):
+    """One state of a journal."""
 
     @property
     def connection(self) -> sqlite3.Connection:
         """For tables beside the journal."""
         ...
+
+
+class CommitUnderTest(ViewUnderTest, Protocol):
+    """One transaction of a journal."""
 
     def append(self, draft: Draft) -> Entry:
         """Append one entry."""
@@ -74,6 +78,10 @@ class JournalUnderTest(Protocol):
 
     async def verify(self, anchors: Sequence[Head] = ()) -> Verdict:
         """Walk the log."""
+        ...
+
+    async def view(self, work: Callable[[ViewUnderTest], T]) -> T:
+        """Read one state."""
         ...
 
     async def transaction(self, work: Callable[[CommitUnderTest], T]) -> T:
@@ -240,3 +248,30 @@ class JournalContract:
         assert await journal.transaction(look) == []
         assert await journal.append("AFTER", "a", {}) == 2  # noqa: PLR2004
         assert (await journal.verify()).chain == "OK"
+
+    async def test_a_view_shows_the_tables_of_the_last_commit(
+        self, journal: JournalUnderTest
+    ) -> None:
+        """And what it raises is raised, and leaves the journal as it was."""
+
+        def make(commit: CommitUnderTest) -> None:
+            commit.connection.execute("CREATE TABLE plan_items (value)")
+            commit.connection.execute("INSERT INTO plan_items VALUES (1)")
+
+        def look(view: ViewUnderTest) -> list[object]:
+            return view.connection.execute("SELECT value FROM plan_items").fetchall()
+
+        def fail(view: ViewUnderTest) -> None:
+            look(view)
+            raise LookupError
+
+        await journal.transaction(make)
+        assert await journal.view(look) == [(1,)]
+        failed = False
+        try:
+            await journal.view(fail)
+        except LookupError:
+            failed = True
+        assert failed
+        assert await journal.view(look) == [(1,)]
+        assert await journal.append("AFTER", "a", {}) == 1

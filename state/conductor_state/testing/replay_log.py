@@ -16,9 +16,12 @@ from conductor_state.testing.inbound import InboundContract, arrivals, handled
 from conductor_state.testing.receiving import ReceivingContract
 from conductor_state.testing.retention import RetentionContract
 from conductor_state.testing.settling import SettlingContract
+from conductor_state.testing.traces import InboundTracesContract
 
 
-class ReplayLogContract(ReceivingContract, SettlingContract, RetentionContract):
+class ReplayLogContract(
+    ReceivingContract, SettlingContract, RetentionContract, InboundTracesContract
+):
     """All of a replay log's contract that an implementation without a disk can meet."""
 
 

@@ -9,6 +9,7 @@ knows a database; derive a class whose name begins with `Test` and give it `open
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ CALL = ("ann", "task:create", "key-1")
 FRESH, RUNNING, CONFLICT = Claimed("fresh"), Claimed("running"), Claimed("conflict")
 
 
-class ToolResultsContract:
+class ToolResultsContract(ABC):
     """Claiming, answering, giving back, a crash, forgetting."""
 
+    @abstractmethod
     def open(self, folder: Path) -> AbstractAsyncContextManager[Any]:
         """Open a store on what `folder` holds, and close it at the end."""
-        raise NotImplementedError
 
     async def test_the_first_answer_is_what_every_repetition_gets(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as store:

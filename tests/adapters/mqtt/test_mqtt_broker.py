@@ -171,7 +171,7 @@ async def pretend(broker: Broker, user: str, password: str, topic: str, link: by
     connection = MqttConnection(
         Login(
             endpoint=Endpoint("mqtt", "127.0.0.1", broker.port, secure=False),
-            client_id=user, user=user, password=password, tls=None, receive_maximum=10,
+            client_id=user, user=user, password=Secret(password), tls=None, receive_maximum=10,
             max_packet_bytes=10_000, timeout_s=5.0, will=Will(topic, b""),
         ),
         on_message=lambda message: None,

@@ -19,7 +19,7 @@ from conductor_adapters.testing.expect import Peer
 from conductor_adapters.transport import Adapter, ConductorBusy, LinkOptions, Transport
 from conductor_sdk.secret import Secret
 from mosquitto import Broker
-from virtual_time import turns
+from silent_server import silent_server
 
 ROOTS = itertools.count()
 
@@ -123,19 +123,3 @@ def _busy(workspace: str) -> None:
 async def _accept_all(listener: MqttListener) -> None:
     while True:
         await listener.accept()
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[int]:
-    """Accept connections and never answer."""
-    writers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await turns()  # a connection that was accepted a moment ago is handed over first
-        for writer in writers:
-            writer.transport.abort()
-        await turns()
-        await server.wait_closed()

@@ -18,8 +18,8 @@ from conductor_handlers.pack_lint.place import directory_places, installed_place
 from conductor_handlers.pack_lint.verdict import Check, PackVerdict
 from conductor_handlers.registry import load_registry
 from conductor_sdk.pack_hash import tree_hash
-from conductor_sidecar.cli.main import main
 from house import ROOT
+from typed import shown
 
 SCHEMA = {"type": "object", "additionalProperties": False}
 
@@ -112,11 +112,8 @@ def conductor(
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(words))
-        out = capsys.readouterr().out
-        assert "--json" in words or all(len(line) <= 80 for line in out.splitlines())
-        return int(ended.value.code or 0), out
+        ran = shown(capsys, *words)
+        return ran.code, ran.out
 
     return run
 

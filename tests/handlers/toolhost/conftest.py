@@ -14,21 +14,18 @@ import pytest
 from conductor_handlers.registry import load_registry
 from conductor_handlers.toolhost.catalogue import build_catalogue
 from conductor_handlers.toolhost.host import HostPorts, ToolHost
-from conductor_handlers.toolhost.memory import (
-    MemoryApprovals,
-    MemoryEvents,
-    MemoryEvidence,
-    MemoryResults,
-)
 from conductor_handlers.toolhost.pack_tools import PackTools
 from conductor_handlers.toolhost.records import Caller, PackRoom, Request
 from conductor_handlers.toolhost.settings import HostSettings
-from conductor_sdk.clock import ManualClock
+from conductor_sdk.clock import ManualClock, epoch_ms
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
 from conductor_sdk.testing.harness import PackHarness
 from conductor_sdk.testing.ports import CapturedLog
 from conductor_sdk.tool_output import ToolOutput, succeeded
+from conductor_state.memory.approvals import MemoryApprovals
+from conductor_state.memory.tool_results import MemoryToolResults
+from tool_evidence import MemoryEvents, MemoryEvidence
 
 MODULE = "toolhost_tests_tools"
 READ = {"type": "path", "pattern": ".demo/**", "access": "read"}
@@ -53,7 +50,7 @@ class World:
         self.evidence = MemoryEvidence()
         self.events = MemoryEvents()
         self.approvals = MemoryApprovals()
-        self.results = MemoryResults()
+        self.results = MemoryToolResults()
         self.packs: list[Pack] = []
         self.tools: dict[str, list[dict[str, Any]]] = {}
         self.policies: dict[str, list[dict[str, Any]]] = {}
@@ -99,8 +96,9 @@ class World:
             door = self.doors[loaded.slug] = PackTools(loaded.slug)
             harness.context.tools = door
             rooms[loaded.slug] = PackRoom(harness.context, f"own context of {loaded.slug}")
+        self.catalogue, self.rooms = build_catalogue(registry, {}), rooms
         host = ToolHost(
-            build_catalogue(registry, {}), rooms,
+            self.catalogue, rooms,
             HostPorts(self.approvals, self.results, self.evidence, self.events),
             subject="ws-1", settings=self.settings, clock=self.clock, log=self.log,
         )  # fmt: skip
@@ -121,6 +119,15 @@ class World:
     ) -> ToolOutput:
         given = {} if input_ is None else input_
         return await self.host.call(Request(tool, given, caller, **fields))
+
+    async def decide(self, asked: ToolOutput, *, granted: bool, reason: str | None = None) -> None:
+        """Decide what a call was told to ask for."""
+        assert asked.error is not None
+        assert asked.error.details is not None
+        await self.approvals.decide(
+            asked.error.details["request_id"], granted=granted, by="root", reason=reason,
+            now_ms=epoch_ms(self.clock.now()),
+        )  # fmt: skip
 
     def types(self) -> list[str]:
         return [entry.event_type for entry in self.evidence.entries]

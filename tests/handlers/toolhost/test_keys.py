@@ -105,7 +105,7 @@ async def test_a_call_that_was_not_run_leaves_its_key_free(world: Any) -> None:
     assert "INVALID_INPUT" == code(await world.call("a:b", {"n": "x"}, key="k"))
     asked = await world.call("a:b", {"n": 1}, key="k")
     assert "APPROVAL_REQUIRED" == code(asked)
-    await world.host.approvals.decide(asked.error.details["request_id"], granted=True, by="root")
+    await world.decide(asked, granted=True)
     assert (await world.call("a:b", {"n": 1}, key="k")).success
     assert (await world.call("a:b", {"n": 1}, key="k")).metadata["replayed"]
     assert 1 == tool.runs
@@ -144,21 +144,21 @@ async def test_a_tool_that_needs_leave_asks_for_it_once_and_runs_once_it_is_give
     assert ["demo:b"] == first.error.details["approvals"]
     assert 1 == world.types().count("APPROVAL_REQUESTED")
     assert ("denied", "APPROVAL_REQUIRED") == world.results_of()[0]
-    await world.host.approvals.decide(request_id, granted=True, by="root", reason="fine")
+    await world.decide(first, granted=True)
     assert (await world.call("a:b", {"n": 1})).success
     assert "APPROVAL_REQUIRED" == code(await world.call("a:b", {"n": 1}))
     assert 1 == tool.runs
-    assert ["APPROVAL_GRANTED", "APPROVAL_USED"] == [
-        kind for kind in world.types() if kind in {"APPROVAL_GRANTED", "APPROVAL_USED"}
+    assert ["APPROVAL_REQUESTED", "APPROVAL_USED", "APPROVAL_REQUESTED"] == [
+        kind for kind in world.types() if kind.startswith("APPROVAL_")
     ]
-    assert "fine" == world.last("APPROVAL_GRANTED")["reason"]
+    assert request_id == world.last("APPROVAL_USED")["request_id"]
 
 
 async def test_leave_is_for_one_input_one_tool_and_one_caller(world: Any) -> None:
     world.tool("a:b", required_approvals=["demo:b"])
     world.tool("a:c", required_approvals=["demo:b"])
     asked = await world.call("a:b", {"n": 1})
-    await world.host.approvals.decide(asked.error.details["request_id"], granted=True, by="root")
+    await world.decide(asked, granted=True)
     assert "APPROVAL_REQUIRED" == code(await world.call("a:b", {"n": 2}))
     assert "APPROVAL_REQUIRED" == code(await world.call("a:c", {"n": 1}))
     other = Caller("somebody else", "socket")
@@ -170,7 +170,7 @@ async def test_of_fifty_calls_with_one_leave_one_runs(world: Any) -> None:
     tool = Counted()
     world.tool("a:b", tool, required_approvals=["demo:b"])
     asked = await world.call("a:b", {"n": 1})
-    await world.host.approvals.decide(asked.error.details["request_id"], granted=True, by="root")
+    await world.decide(asked, granted=True)
     outputs = await asyncio.gather(*(world.call("a:b", {"n": 1}) for _ in range(50)))
     codes = [code(output) for output in outputs]
     assert (1, 49) == (codes.count(None), codes.count("APPROVAL_REQUIRED"))
@@ -183,8 +183,7 @@ async def test_a_no_is_said_with_its_reason_and_runs_nothing(world: Any) -> None
     tool = Counted()
     world.tool("a:b", tool, required_approvals=["demo:b"])
     asked = await world.call("a:b")
-    request_id = asked.error.details["request_id"]
-    await world.host.approvals.decide(request_id, granted=False, by="root", reason="too risky")
+    await world.decide(asked, granted=False, reason="too risky")
     output = await world.call("a:b")
     assert "APPROVAL_DENIED" == code(output)
     assert "too risky" in output.error.message
@@ -197,7 +196,7 @@ async def test_a_no_is_said_with_its_reason_and_runs_nothing(world: Any) -> None
 async def test_an_invalid_input_asks_nobody_for_leave(world: Any) -> None:
     world.tool("a:b", input_schema=STRICT, required_approvals=["demo:b"])
     assert "INVALID_INPUT" == code(await world.call("a:b", {"n": "x"}))
-    assert [] == await world.host.approvals.list()
+    assert [] == await world.approvals.approvals(now_ms=0)
 
 
 async def test_a_rule_of_the_workspace_can_ask_for_leave_and_a_deny_goes_before_it(
@@ -222,7 +221,7 @@ async def test_nothing_is_run_where_the_use_of_leave_cannot_be_journaled(world: 
     tool = Counted()
     world.tool("a:b", tool, required_approvals=["demo:b"])
     asked = await world.call("a:b")
-    await world.host.approvals.decide(asked.error.details["request_id"], granted=True, by="root")
+    await world.decide(asked, granted=True)
     world.evidence.refuse = {"APPROVAL_USED"}
     assert "EVIDENCE_FAILED" == code(await world.call("a:b"))
     assert 0 == tool.runs
@@ -231,7 +230,7 @@ async def test_nothing_is_run_where_the_use_of_leave_cannot_be_journaled(world: 
 async def test_who_decides_reads_what_it_is_about(world: Any) -> None:
     world.tool("a:b", required_approvals=["demo:b"])
     await world.call("a:b", {"path": "x" * 2000})
-    [approval] = await world.host.approvals.list(states=["pending"])
+    [approval] = await world.approvals.approvals(states=["pending"], now_ms=0)
     assert approval.request.summary.startswith('a:b {"path":"xxx')
     assert 500 == len(approval.request.summary)
 

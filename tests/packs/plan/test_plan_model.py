@@ -55,6 +55,9 @@ class MemoryPort:
     async def transaction(self, work: Any) -> Any:
         return await self.journal.transaction(lambda inner: work(Transaction(inner, "pack:plan")))  # type: ignore[arg-type]
 
+    async def read(self, work: Any) -> Any:
+        return await self.journal.view(lambda view: work(view.connection))
+
 
 @dataclass
 class ModelItem:

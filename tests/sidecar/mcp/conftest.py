@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +20,13 @@ def short_path() -> Iterator[Path]:
     """A directory whose control socket has an address that any client can name."""
     with tempfile.TemporaryDirectory(prefix="mcp-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture(autouse=True)
+def desk(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the notes' tools remember of one test."""
+    import notes_pack
+
+    fresh = notes_pack.Desk()
+    monkeypatch.setattr(notes_pack, "desk", fresh)
+    return fresh

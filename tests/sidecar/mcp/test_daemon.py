@@ -45,13 +45,6 @@ NETWORK = NetworkScope(type="network", posture="full")
 OTHERS = ["acme-demo", "sidekick", "plan"]
 
 
-@pytest.fixture(autouse=True)
-def desk(monkeypatch: pytest.MonkeyPatch) -> notes_pack.Desk:
-    fresh = notes_pack.Desk()
-    monkeypatch.setattr(notes_pack, "desk", fresh)
-    return fresh
-
-
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = pack_installed(tmp_path / "installed")

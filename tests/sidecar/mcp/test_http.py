@@ -42,13 +42,6 @@ META = {
 }
 
 
-@pytest.fixture(autouse=True)
-def desk(monkeypatch: pytest.MonkeyPatch) -> notes_pack.Desk:
-    fresh = notes_pack.Desk()
-    monkeypatch.setattr(notes_pack, "desk", fresh)
-    return fresh
-
-
 @pytest.fixture
 def workspace(short_path: Path) -> Workspace:
     return resolve_workspace(short_path)

@@ -21,13 +21,6 @@ from conductor_sidecar.mcp.front import Client as Asking
 from conductor_sidecar.mcp.server import build_server
 
 
-@pytest.fixture(autouse=True)
-def desk(monkeypatch: pytest.MonkeyPatch) -> notes_pack.Desk:
-    fresh = notes_pack.Desk()
-    monkeypatch.setattr(notes_pack, "desk", fresh)
-    return fresh
-
-
 @pytest.fixture
 async def notes(tmp_path: Path) -> AsyncIterator[NotesHost]:
     async with notes_host(tmp_path) as made:

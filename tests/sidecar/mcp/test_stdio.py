@@ -33,13 +33,6 @@ from conductor_sidecar.cli.main import main
 from conductor_sidecar.mcp.endpoint import McpEndpoint
 
 
-@pytest.fixture(autouse=True)
-def desk(monkeypatch: pytest.MonkeyPatch) -> notes_pack.Desk:
-    fresh = notes_pack.Desk()
-    monkeypatch.setattr(notes_pack, "desk", fresh)
-    return fresh
-
-
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     (tmp_path / "ws").mkdir()

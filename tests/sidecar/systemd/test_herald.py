@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from conductor_sdk.errors import ConductorError
+from conductor_sidecar.health.progress import DISPATCHER, Work
 from conductor_sidecar.systemd.herald import Herald
 from conductor_sidecar.systemd.notify import Notifier
-from conductor_sidecar.systemd.watchdog import DISPATCHER, Work
 from virtual_time import LoopClock, turns, virtual
 
 WATCHDOG_S = 60

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from conductor_sidecar.systemd.health import Code
 from doc_runner import Reader
 from house import ROOT
 
@@ -29,9 +27,3 @@ def test_the_units_are_installed_and_removed_as_the_page_says(tmp_path: Path) ->
         "50-conductor.conf", "50-listen.conf", "conductor-sidecar@.service",
         "conductor-sidecar@.socket",
     ] == left  # fmt: skip
-
-
-def test_every_reason_of_health_is_on_the_page() -> None:
-    rows = "\n".join(re.findall(r"^\| `.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-
-    assert set() == {str(code) for code in Code} - set(re.findall(r"`(\w+)`", rows))

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from conductor_sdk.clock import ManualClock
-from conductor_sidecar.systemd.watchdog import (
-    DISPATCHER,
-    LocalProgress,
-    Stuck,
-    Verdict,
-    Work,
-    feed_every_s,
-)
+from conductor_sidecar.health.progress import DISPATCHER, LocalProgress, Stuck, Verdict, Work
+from conductor_sidecar.systemd.watchdog import feed_every_s
 
 PATIENCE_S = 30.0
 DISPATCH_S = 60.0

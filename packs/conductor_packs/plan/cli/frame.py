@@ -148,7 +148,7 @@ def with_desk(
 @asynccontextmanager
 async def opened(ctx: click.Context, place: Place, *, create: bool) -> AsyncGenerator[Desk]:
     """Give a desk for as long as the block lasts."""
-    from conductor_packs.plan.tools import settings
+    from conductor_packs.plan.settings import settings
 
     root = root_of(ctx, place)
     config = host(ctx).config(root, SLUG)

@@ -7,35 +7,32 @@ lock is taken from a living holder, and no path leads out of the workspace.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from conductor_packs.sidekick.records import AuditEvent
 from conductor_packs.sidekick.storage.codec import encode_line, encode_record, encode_table
 from conductor_packs.sidekick.storage.commit import Committer, Replacement
 from conductor_packs.sidekick.storage.directory import made_root, opened_root
-from conductor_packs.sidekick.storage.errors import StorageError, StoreBusy, StoreClosed
+from conductor_packs.sidekick.storage.errors import StorageError, StoreBusy
 from conductor_packs.sidekick.storage.lockfile import LOCK_WAIT_S, Held, held_lock
-from conductor_packs.sidekick.storage.port import Change, View
+from conductor_packs.sidekick.storage.port import View
 from conductor_packs.sidekick.storage.snapshot import Growth, ParsedStores, Snapshot, Working
 from conductor_packs.sidekick.storage.survey import Moved, Survey, survey
+from conductor_packs.sidekick.storage.threaded import ThreadedStoragePort, absolute
 from conductor_packs.sidekick.storage.work import plain, run_job
-from conductor_packs.sidekick.storage.worker import Job, Step, Worker, no_step
+from conductor_packs.sidekick.storage.worker import Job, Step, no_step
 from conductor_sdk.clock import Clock, SystemClock
 
 T = TypeVar("T")
 
 AUDIT_MAX_BYTES = 8 * 1024 * 1024
 _READ_TRIES = 1000
-_CLOSE_S = 20.0
 _NOTHING = Survey({}, None, None)
 
 
-class FilesystemStoragePort:
+class FilesystemStoragePort(ThreadedStoragePort):
     """A `StoragePort` on a directory, by default `.sidekick` of the workspace.
 
     Files are private (0600, directories 0700). Several processes may use one directory. On a file
@@ -63,43 +60,11 @@ class FilesystemStoragePort:
                 closed files are read, and never removed.
             step: Told after each step of a commit, in the thread that makes it.
         """
-        self._root = Path(os.path.abspath(root_dir))  # noqa: PTH100  # resolve() would follow links
-        self._writer = _Writer(self._root, workspace or self._root.parent, clock or SystemClock(),
-                               audit_max_bytes, step)  # fmt: skip
-        self._worker = Worker("sidekick-files", self._writer, lock_wait_s)
-        self._closed = False
-
-    @property
-    def root_dir(self) -> Path:
-        """The directory; it need not exist."""
-        return self._root
-
-    async def read(self, work: Callable[[View], T]) -> T:
-        """Run `work` on one consistent state, without a lock."""
-        if self._closed:
-            raise StoreClosed(str(self._root))
-        return await asyncio.to_thread(self._writer.read, work)
-
-    async def change(self, work: Callable[[Change], T]) -> T:
-        """Run `work` exclusively, across processes; stored when this returns."""
-        job = Job(work)
-        self._worker.submit(job)
-        answer: T = await asyncio.wrap_future(job.future)
-        return answer
-
-    async def append_audit(self, event: AuditEvent) -> None:
-        """Append one audit event as it is."""
-        await self.change(lambda change: change.append(event))
-
-    async def audit_events(self, limit: int | None = None) -> list[AuditEvent]:
-        """Return the audit trail, oldest first."""
-        return await self.read(lambda view: view.audit_events(limit))
-
-    async def close(self) -> None:
-        """Finish the changes that were taken; refuse later ones."""
-        self._closed = True
-        await asyncio.to_thread(self._worker.close, _CLOSE_S)
-        self._writer.close()
+        root = absolute(root_dir)
+        writer = _Writer(
+            root, workspace or root.parent, clock or SystemClock(), audit_max_bytes, step
+        )
+        super().__init__(root, writer, name="sidekick-files", lock_wait_s=lock_wait_s)
 
 
 class _Writer:

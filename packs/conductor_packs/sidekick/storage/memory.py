@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conductor_packs.sidekick.records import MEMORIES, AuditEvent, R, Record, Store
+from conductor_packs.sidekick.storage.audited import AuditedPort
 from conductor_packs.sidekick.storage.draft import Draft, fresh_id
 from conductor_packs.sidekick.storage.errors import StoreClosed
 from conductor_packs.sidekick.storage.fulltext import MemoryIndex
@@ -81,7 +82,7 @@ def applied(
     return {key: record for key, record in merged.items() if record is not None}
 
 
-class MemoryStoragePort:
+class MemoryStoragePort(AuditedPort):
     """A `StoragePort` that lives as long as its object."""
 
     def __init__(self, root_dir: Path | None = None, *, clock: Clock | None = None) -> None:
@@ -117,14 +118,6 @@ class MemoryStoragePort:
             draft.finish()
             self._state = self._state.after(draft)
         return answer
-
-    async def append_audit(self, event: AuditEvent) -> None:
-        """Append one audit event as it is."""
-        await self.change(lambda change: change.append(event))
-
-    async def audit_events(self, limit: int | None = None) -> list[AuditEvent]:
-        """Return the audit trail, oldest first."""
-        return await self.read(lambda view: view.audit_events(limit))
 
     async def close(self) -> None:
         """Refuse what comes later."""

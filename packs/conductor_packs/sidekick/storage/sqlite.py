@@ -9,20 +9,17 @@ that write to `sidekick.db` do not know that lock: let them only read.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from conductor_packs.sidekick.records import AuditEvent
 from conductor_packs.sidekick.storage.directory import made_root, opened_root, status_of
-from conductor_packs.sidekick.storage.errors import StorageError, StoreBusy, StoreClosed
+from conductor_packs.sidekick.storage.errors import StorageError, StoreBusy
 from conductor_packs.sidekick.storage.lockfile import LOCK_WAIT_S, Held, held_lock
-from conductor_packs.sidekick.storage.port import Change, View
+from conductor_packs.sidekick.storage.port import View
 from conductor_packs.sidekick.storage.sqlite_file import open_reader, open_writer
 from conductor_packs.sidekick.storage.sqlite_view import (
     DatabaseView,
@@ -30,8 +27,9 @@ from conductor_packs.sidekick.storage.sqlite_view import (
     ParsedTables,
     sqlite_errors,
 )
+from conductor_packs.sidekick.storage.threaded import ThreadedStoragePort, absolute
 from conductor_packs.sidekick.storage.work import plain, run_job
-from conductor_packs.sidekick.storage.worker import Job, Step, Worker, no_step
+from conductor_packs.sidekick.storage.worker import Job, Step, no_step
 from conductor_sdk.clock import Clock, SystemClock
 
 T = TypeVar("T")
@@ -40,11 +38,10 @@ DATABASE = "sidekick.db"
 STEPS = ("begun", "written", "committed")
 """Up to `written` nothing happened; at `committed` everything did."""
 _READERS_KEPT = 4
-_CLOSE_S = 20.0
 _CLOSE_LOCK_S = 1.0
 
 
-class SqliteStoragePort:
+class SqliteStoragePort(ThreadedStoragePort):
     """A `StoragePort` on `sidekick.db` in a directory. Several processes may use one."""
 
     def __init__(
@@ -65,43 +62,9 @@ class SqliteStoragePort:
             lock_wait_s: How long a change waits for another process before `StoreBusy`.
             step: Told of `STEPS`, in the thread that writes.
         """
-        self._root = Path(os.path.abspath(root_dir))  # noqa: PTH100  # resolve() would follow links
-        self._database = _Database(self._root, workspace or self._root.parent,
-                                   clock or SystemClock(), step)  # fmt: skip
-        self._worker = Worker("sidekick-sqlite", self._database, lock_wait_s)
-        self._closed = False
-
-    @property
-    def root_dir(self) -> Path:
-        """The directory; it need not exist."""
-        return self._root
-
-    async def read(self, work: Callable[[View], T]) -> T:
-        """Run `work` in one read transaction."""
-        if self._closed:
-            raise StoreClosed(str(self._root))
-        return await asyncio.to_thread(self._database.read, work)
-
-    async def change(self, work: Callable[[Change], T]) -> T:
-        """Run `work` exclusively, across processes; stored when this returns."""
-        job = Job(work)
-        self._worker.submit(job)
-        answer: T = await asyncio.wrap_future(job.future)
-        return answer
-
-    async def append_audit(self, event: AuditEvent) -> None:
-        """Append one audit event as it is."""
-        await self.change(lambda change: change.append(event))
-
-    async def audit_events(self, limit: int | None = None) -> list[AuditEvent]:
-        """Return the audit trail, oldest first."""
-        return await self.read(lambda view: view.audit_events(limit))
-
-    async def close(self) -> None:
-        """Finish the changes that were taken, move the log into the file, close it."""
-        self._closed = True
-        if await asyncio.to_thread(self._worker.close, _CLOSE_S):
-            await asyncio.to_thread(self._database.close)
+        root = absolute(root_dir)
+        database = _Database(root, workspace or root.parent, clock or SystemClock(), step)
+        super().__init__(root, database, name="sidekick-sqlite", lock_wait_s=lock_wait_s)
 
 
 class _Database:
@@ -182,7 +145,10 @@ class _Database:
             parsed.keep(name, table)
 
     def close(self) -> None:
-        """Close everything. The last connection moves the log, so it needs the lock."""
+        """Close everything.
+
+        The last connection moves the log into the file, so it needs the lock.
+        """
         with self._lock:
             file, self._file = self._file, _File(None)
             file.drop()

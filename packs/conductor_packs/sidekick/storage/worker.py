@@ -12,12 +12,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from conductor_packs.sidekick.storage.errors import StorageError, StoreBusy, StoreClosed
 from conductor_packs.sidekick.storage.port import Change
+from conductor_sdk.storage_worker import Awaited
 
 GROUP = 512
 """Changes that share one commit at most."""
@@ -33,25 +33,15 @@ def no_step(_name: str) -> None:
     """Tell nobody."""
 
 
-class Job:
+class Job(Awaited):
     """One change, and the future that answers for it."""
 
-    __slots__ = ("answer", "error", "future", "since", "work")
+    __slots__ = ("since", "work")
 
     def __init__(self, work: Callable[[Change], Any]) -> None:
+        super().__init__()
         self.work = work
-        self.future: Future[Any] = Future()
-        self.answer: Any = None
-        self.error: BaseException | None = None
         self.since = time.monotonic()
-
-    def settle(self, failure: BaseException | None = None) -> None:
-        """Tell whoever waits."""
-        error = self.error or failure
-        if error is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(self.answer)
 
 
 class Groups(Protocol):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from conductor_packs.sidekick.descriptors import ToolDescriptor
 from conductor_packs.sidekick.names import PACK
 from conductor_packs.sidekick.records import (
@@ -101,6 +103,19 @@ class Ledger(Reader):
         reached: Store[R] = self._reached(store)
         if self._change is not None:
             self._change.put(reached, record)
+
+    def revise(self, store: Store[R], record: R, changes: Mapping[str, Any], stamp: str) -> R:
+        """Change fields of a record, with its time and an audit event that names the fields.
+
+        Where they have these values already nothing is stored.
+        """
+        changed: R = msgspec.structs.replace(record, **changes)
+        if changed == record:
+            return record
+        changed = msgspec.structs.replace(changed, updated_at=stamp)
+        self.put(store, changed)
+        self.audit("update", ids=(record.id,), details={"fields": sorted(changes)})
+        return changed
 
     def remove(self, store: Store[Any], record_id: str) -> None:
         """Remove a record."""

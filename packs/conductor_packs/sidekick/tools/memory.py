@@ -10,8 +10,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from conductor_packs.sidekick.descriptors import (
     MEMORY_FORGET,
     MEMORY_RECALL,
@@ -76,13 +74,7 @@ async def memory_update(given: MemoryUpdate, desk: Desk) -> Answer:
 
     def change(ledger: Ledger) -> Memory:
         memory = found(ledger, MEMORIES, given.id)
-        changed = msgspec.structs.replace(memory, **named)
-        if changed == memory:
-            return memory
-        changed = msgspec.structs.replace(changed, updated_at=desk.stamp)
-        ledger.put(MEMORIES, changed)
-        ledger.audit("update", ids=(memory.id,), details={"fields": sorted(named)})
-        return changed
+        return ledger.revise(MEMORIES, memory, named, desk.stamp)
 
     return desk.answer(memory=as_json(await desk.change(change)))
 

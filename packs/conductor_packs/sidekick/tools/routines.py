@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import msgspec
-
 from conductor_packs.sidekick.descriptors import (
     ROUTINE_CREATE,
     ROUTINE_DELETE,
@@ -99,13 +97,7 @@ async def routine_update(given: RoutineUpdate, desk: Desk) -> Answer:
 
     def change(ledger: Ledger) -> Routine:
         routine = found(ledger, ROUTINES, given.id)
-        changed = msgspec.structs.replace(routine, **named)
-        if changed == routine:
-            return routine
-        changed = msgspec.structs.replace(changed, updated_at=desk.stamp)
-        ledger.put(ROUTINES, changed)
-        ledger.audit("update", ids=(routine.id,), details={"fields": sorted(named)})
-        return changed
+        return ledger.revise(ROUTINES, routine, named, desk.stamp)
 
     routine = await desk.change(change)
     return desk.answer(routine=as_json(routine), warnings=warnings or None)

@@ -139,13 +139,7 @@ async def _changed(desk: Desk, task_id: str, changes: dict[str, Any]) -> Answer:
         task = _open_or_done(found(ledger, TASKS, task_id))
         if "depends_on" in changes:
             _check_dependencies(ledger, task_id, changes["depends_on"])
-        changed = msgspec.structs.replace(task, **changes)
-        if changed == task:
-            return task
-        changed = msgspec.structs.replace(changed, updated_at=desk.stamp)
-        ledger.put(TASKS, changed)
-        ledger.audit("update", ids=(task_id,), details={"fields": sorted(changes)})
-        return changed
+        return ledger.revise(TASKS, task, changes, desk.stamp)
 
     return desk.answer(task=as_json(await desk.change(change)))
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from conductor_sidecar.cli.main import main
-
-
-class Ran:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def data(self) -> Any:
-        return self.json["data"]
+from typed import Ran, shown
 
 
 @pytest.fixture
@@ -41,14 +22,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sidekick(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     def run(*words: str) -> Ran:
-        with pytest.raises(SystemExit) as ended:
-            main(["sidekick", *words])
-        captured = capsys.readouterr()
-        raw = "--json" in words or words[0] == "export"
-        assert raw or all(len(line) <= 80 for line in captured.out.splitlines())
-        assert "\x1b" not in captured.out
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, captured.out, captured.err)
+        return shown(capsys, "sidekick", *words, raw=words[0] == "export")
 
     return run
 

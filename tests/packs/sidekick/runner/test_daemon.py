@@ -19,7 +19,7 @@ from conductor_packs.sidekick.storage.opening import open_storage
 from conductor_sdk.client import connect
 from conductor_sdk.clock import ManualClock
 from conductor_sdk.workspace import resolve_workspace
-from conductor_sidecar.serve import serve
+from conductor_sidecar.serve import Machine, serve
 from conductor_sidecar.settings import LinkSettings, Settings
 
 HOURLY = "0 * * * *"
@@ -37,7 +37,7 @@ async def sidecar(
     settings = Settings(link=LinkSettings(adapter="memory"), pack={"sidekick": section})
     stop, ready = asyncio.Event(), asyncio.Event()
     place = resolve_workspace(workspace)
-    running = asyncio.create_task(serve(place, settings, stop, clock=clock, ready=ready))
+    running = asyncio.create_task(serve(place, settings, stop, ready=ready, machine=Machine(clock)))
     try:
         async with asyncio.timeout(20):
             await ready.wait()

@@ -1,0 +1,90 @@
+"""What can go wrong with checkpoints.
+
+Promise: the codes of the diagnostics registry. Refusal: no payload in a text.
+"""
+
+from __future__ import annotations
+
+from conductor_flows.execute.errors import FlowError
+from conductor_sdk.errors import Exit
+
+
+class CheckpointNotFound(FlowError):
+    """There is no such checkpoint."""
+
+    code = "DAG-CKPT-006"
+    default_hint = "run: flows resume list"
+    exit_code = Exit.NOT_FOUND
+
+
+class LeaseConflict(FlowError):
+    """Somebody else is working on the checkpoint."""
+
+    code = "DAG-CKPT-007"
+    default_hint = "wait until its lease has run out: flows resume show"
+    retryable = True
+    exit_code = Exit.BUSY
+
+
+class LeaseLost(LeaseConflict):
+    """The lease on the checkpoint has run out or was taken over; the run stops."""
+
+
+class StateCorrupted(FlowError):
+    """The checkpoint cannot be read."""
+
+    code = "DAG-CKPT-008"
+    default_hint = "run the flow anew"
+    exit_code = Exit.INTEGRITY
+
+
+class VersionIncompatible(FlowError):
+    """The checkpoint is of another flow, of another version of it, or of another build."""
+
+    code = "DAG-CKPT-009"
+    default_hint = "resume it with the version that wrote it: flows resume show"
+    exit_code = Exit.FAILURE
+
+
+class StillWaiting(FlowError):
+    """The run waits for something that has not come."""
+
+    code = "FLOW_STILL_WAITING"
+    default_hint = "run: flows resume show"
+    retryable = True
+    exit_code = Exit.BUSY
+
+
+class ResumeExhausted(FlowError):
+    """The run was resumed as often as its flow allows, and came no further."""
+
+    code = "FLOW_RESUME_EXHAUSTED"
+    default_hint = "run: flows resume show"
+
+
+class ScheduleNotFound(FlowError):
+    """There is no such schedule."""
+
+    code = "FLOW_SCHEDULE_NOT_FOUND"
+    exit_code = Exit.NOT_FOUND
+
+
+class DelayInvalid(FlowError):
+    """A delay is not a number of seconds from 0 on."""
+
+    code = "FLOW_DELAY_INVALID"
+    exit_code = Exit.USAGE
+
+
+class TokenUnknown(FlowError):
+    """The token is unknown, has run out or was revoked."""
+
+    code = "FLOW_TOKEN_UNKNOWN"
+    exit_code = Exit.TOKEN_REFUSED
+
+
+class TokenUsed(FlowError):
+    """The token was used already."""
+
+    code = "FLOW_TOKEN_USED"
+    exit_code = Exit.TOKEN_REFUSED

@@ -1,0 +1,266 @@
+"""A run that goes on from its checkpoint.
+
+Promise: the same run, with the same keys of effects, from what was on disk; one at a time, by the
+lease; an answer from outside is kept before the run goes on, so that a crash asks nobody twice.
+Refusal: entrypoints are not gone through again, and a checkpoint of another flow or version is not
+tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+
+from conductor_flows.durable.errors import (
+    CheckpointNotFound,
+    LeaseConflict,
+    ResumeExhausted,
+    StateCorrupted,
+    StillWaiting,
+    TokenUnknown,
+    VersionIncompatible,
+)
+from conductor_flows.durable.ports import CheckpointStore, Lease
+from conductor_flows.durable.records import Answer, Checkpoint, Status, Wait, ended
+from conductor_flows.durable.services import Durability
+from conductor_flows.durable.writing import state_of
+from conductor_flows.execute.binding import Bound
+from conductor_flows.execute.context import RunInfo
+from conductor_flows.execute.errors import (
+    DurabilityMissing,
+    Failure,
+    NodeFailed,
+    PortRefused,
+    UnknownAlias,
+    Unroutable,
+)
+from conductor_flows.execute.frontier import Frontier, shape
+from conductor_flows.execute.instance import Instance
+from conductor_flows.execute.items import Invocation
+from conductor_flows.execute.outcomes import Halt, Outcome
+from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.runner import Runner
+from conductor_flows.execute.values import Values
+from conductor_sdk.clock import epoch_ms
+
+LEASE_TRIES: Final = 6
+LEASE_WAIT_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What came from outside."""
+
+    payload: Any
+    """JSON; what the halted node gives."""
+    token: str | None = None
+    """Names the wait; without one it is the first that has no answer."""
+
+
+async def resume(
+    runner: Runner, durability: Durability, checkpoint_id: str, *, signal: Signal | None = None
+) -> Outcome:
+    """Go on with a run.
+
+    Args:
+        runner: Of the flow and version that the checkpoint is of.
+        durability: Where the checkpoint is.
+        checkpoint_id: Which.
+        signal: What a callback or an approval brought; a timer needs none.
+
+    Raises:
+        CheckpointNotFound: DAG-CKPT-006; also for one that is completed or has expired.
+        LeaseConflict: DAG-CKPT-007: the run is under way.
+        StateCorrupted: DAG-CKPT-008.
+        VersionIncompatible: DAG-CKPT-009.
+        StillWaiting: No signal, and no time has come.
+        ResumeExhausted: As often as `max_resume_attempts` allows, without coming further.
+        TokenUnknown: The token is of another checkpoint; TokenUsed, as `ResumeSignalSource`.
+        PortRefused: The signal does not fit the node.
+        FlowError: As `Runner.run`.
+    """
+    store = durability.store
+    if store is None:
+        raise DurabilityMissing("checkpoint_store", data={"missing": ["checkpoint_store"]})
+    _check(await store.get(checkpoint_id), runner, durability)
+    lease = await _lease(runner, store, checkpoint_id)
+    try:
+        checkpoint, frontier = await _prepare(runner, durability, store, lease, signal)
+    except BaseException:
+        await store.release_lease(lease)
+        raise
+    return await _go_on(runner, durability, checkpoint, frontier, lease)
+
+
+async def _prepare(
+    runner: Runner, durability: Durability, store: CheckpointStore, lease: Lease,
+    signal: Signal | None,
+) -> tuple[Checkpoint, Frontier]:  # fmt: skip
+    # Read again: whoever had the lease before may have gone further.
+    checkpoint = await store.get(lease.checkpoint_id)
+    _check(checkpoint, runner, durability)
+    frontier = await state_of(checkpoint, durability)
+    bound = _bound(runner, checkpoint, frontier)
+    checkpoint = await _Answering(durability, bound, checkpoint).answered(signal)
+    checkpoint = _attempted(checkpoint, runner)
+    await store.put(checkpoint, lease)
+    if signal is not None and signal.token is not None and durability.signals is not None:
+        await durability.signals.resolve(signal.token)
+    return checkpoint, frontier
+
+
+def _check(checkpoint: Checkpoint, runner: Runner, durability: Durability) -> None:
+    flow = runner.program.flow
+    status = checkpoint.status(epoch_ms(durability.clock.now()))
+    if status is not Status.ACTIVE:
+        raise CheckpointNotFound(f"{checkpoint.checkpoint_id} is {status}")
+    if (checkpoint.flow_id, checkpoint.flow_version) != (flow.id, flow.version):
+        detail = f"{checkpoint.checkpoint_id}: written by {checkpoint.flow_id}"
+        raise VersionIncompatible(f"{detail} {checkpoint.flow_version}")
+
+
+def _bound(runner: Runner, checkpoint: Checkpoint, frontier: Frontier) -> Bound:
+    try:
+        bound = runner.bound(Ends(checkpoint.trigger, checkpoint.capture))
+    except UnknownAlias as error:
+        raise VersionIncompatible(f"{checkpoint.checkpoint_id}: {error.detail}") from None
+    if frontier.shape != shape(bound.plan):
+        raise VersionIncompatible(f"{checkpoint.checkpoint_id}: the flow has changed its shape")
+    return bound
+
+
+async def _lease(runner: Runner, store: CheckpointStore, checkpoint_id: str) -> Lease:
+    policy = runner.program.flow.policies.durability
+    ttl_s = (policy.lease_ttl or 30_000) / 1000
+    tries = LEASE_TRIES if policy.retry_on_lease_conflict else 1
+    for attempt in range(tries):
+        try:
+            return await store.lease(checkpoint_id, ttl_s)
+        except LeaseConflict:
+            if attempt + 1 == tries:
+                raise
+            await asyncio.sleep(LEASE_WAIT_S * 2**attempt)
+    raise AssertionError  # the loop returns or raises
+
+
+def _attempted(checkpoint: Checkpoint, runner: Runner) -> Checkpoint:
+    most = runner.program.flow.policies.durability.max_resume_attempts
+    if most is not None and checkpoint.attempts >= most:
+        raise ResumeExhausted(f"{checkpoint.checkpoint_id}: {checkpoint.attempts} attempts")
+    return msgspec.structs.replace(checkpoint, attempts=checkpoint.attempts + 1)
+
+
+class _Answering:
+    """Finds what ends the waits of a checkpoint."""
+
+    def __init__(self, durability: Durability, bound: Bound, checkpoint: Checkpoint) -> None:
+        self._durability = durability
+        self._bound = bound
+        self._checkpoint = checkpoint
+
+    async def answered(self, signal: Signal | None) -> Checkpoint:
+        """Return the checkpoint with the answer to at least one of its waits."""
+        checkpoint = self._checkpoint
+        now_ms = epoch_ms(self._durability.clock.now())
+        chosen = None if signal is None else await self._chosen(signal)
+        waits: list[Wait] = []
+        for wait in checkpoint.waits:
+            if wait.answer is None and signal is not None and wait.id == chosen:
+                self._fits(wait, signal.payload)
+                waits.append(msgspec.structs.replace(wait, answer=Answer(signal.payload)))
+            elif wait.answer is None and ended(wait, now_ms):
+                waits.append(msgspec.structs.replace(wait, answer=Answer(wait.otherwise)))
+            else:
+                waits.append(wait)
+        if waits and all(wait.answer is None for wait in waits):
+            names = ", ".join(wait.alias for wait in waits)
+            raise StillWaiting(f"{checkpoint.checkpoint_id} waits at {names}")
+        return msgspec.structs.replace(checkpoint, waits=waits)
+
+    async def _chosen(self, signal: Signal) -> str | None:
+        if signal.token is None:
+            return next((wait.id for wait in self._checkpoint.waits if wait.answer is None), None)
+        if self._durability.signals is None:
+            raise TokenUnknown
+        ticket = await self._durability.signals.peek(signal.token)
+        if ticket.checkpoint_id != self._checkpoint.checkpoint_id:
+            raise TokenUnknown
+        return ticket.wait_id
+
+    def _fits(self, wait: Wait, payload: Any) -> None:
+        node = self._bound.plan.by_alias[wait.alias]
+        self._bound.handlers[node].gives.decode(payload)
+
+
+async def _go_on(
+    runner: Runner, durability: Durability, checkpoint: Checkpoint, frontier: Frontier,
+    lease: Lease,
+) -> Outcome:  # fmt: skip
+    ends = Ends(checkpoint.trigger, checkpoint.capture)
+    bound, run = runner.bound(ends), _info(runner, durability, checkpoint)
+    keeper = durability.keeper(runner.program.flow, ends, bound, run)
+    instance = runner.instance(bound, run, keeper)
+
+    async def begin() -> None:
+        waiting: dict[int, Wait] = {}
+        keeper.adopt(instance, checkpoint, lease, waiting)
+        waiting.update(_thaw(instance, bound, checkpoint, frontier))
+        over = [wait for wait in checkpoint.waits if wait.answer is not None]
+        await keeper.unschedule(over)
+        instance.drive()
+
+    return await runner.conclude(instance, bound, begin)
+
+
+def _thaw(
+    instance: Instance, bound: Bound, checkpoint: Checkpoint, frontier: Frontier
+) -> dict[int, Wait]:
+    """Fill the instance and end the waits that have an answer; returns the others."""
+    values = Values(bound)
+    waiting: dict[int, Wait] = {}
+    try:
+        halted = instance.restore(frontier, values)
+        for invocation, wait in zip(halted, checkpoint.waits, strict=True):
+            if wait.answer is not None:
+                value = values.of_node(invocation.node, wait.answer.value)
+                _end(instance, invocation, value)
+                continue
+            waiting[invocation.number] = wait
+            instance.halted.append((invocation, Halt(wait.kind, wait.payload)))
+    except PortRefused as error:
+        raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error.detail}") from error
+    except ValueError as error:
+        raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error}") from None
+    return waiting
+
+
+def _end(instance: Instance, invocation: Invocation, value: Any) -> None:
+    try:
+        instance.core.done(invocation, value, instance.now)
+    except Unroutable as failed:
+        kind = Failure.PERMANENT
+        verdict = instance.core.failed(invocation, kind, failed.detail, instance.now)
+        if isinstance(verdict, NodeFailed):
+            instance.abort(verdict)
+
+
+def _info(runner: Runner, durability: Durability, checkpoint: Checkpoint) -> RunInfo:
+    flow = runner.program.flow
+    labels = {
+        **checkpoint.labels, "lf.checkpoint_id": checkpoint.checkpoint_id,
+        "lf.resume_id": f"resume-{uuid.uuid4()}", "lf.resume_attempt": str(checkpoint.attempts),
+    }  # fmt: skip
+    extensions = {
+        **checkpoint.extensions,
+        "lf.resume": {
+            "frontier": msgspec.to_builtins(checkpoint.frontier), "attempt": checkpoint.attempts,
+            "resumed_at_ms": epoch_ms(durability.clock.now()),
+        },
+    }  # fmt: skip
+    return replace(
+        RunInfo(checkpoint.run_id, flow.id, flow.name), labels=labels, extensions=extensions
+    )

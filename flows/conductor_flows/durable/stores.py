@@ -1,0 +1,215 @@
+"""Checkpoints and leases on shelves of any kind.
+
+Promise: a lease is taken, checked and given up in one step that nobody comes between, and so is a
+record that is put under one. Refusal: no blob (`blobs`), no token (`signals`).
+
+As files: `<flow>/<run>/<checkpoint>.json`, leases in `.leases/<checkpoint>.json`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from conductor_flows.capabilities.rows import Rows, RowStore
+from conductor_flows.durable.errors import (
+    CheckpointNotFound,
+    LeaseConflict,
+    LeaseLost,
+    StateCorrupted,
+    VersionIncompatible,
+)
+from conductor_flows.durable.ports import Lease
+from conductor_flows.durable.records import VERSION, Checkpoint, Status
+from conductor_sdk.clock import Clock, SystemClock, epoch_ms
+
+RECORDS: Final = ""
+LEASES: Final = ".leases"
+LEASE_MIN_S: Final = 0.05
+LEASE_MAX_S: Final = 3600.0
+
+
+class _Held(msgspec.Struct, frozen=True):
+    holder: str
+    until_ms: int
+
+
+class RowCheckpointStore:
+    """A `CheckpointStore`."""
+
+    def __init__(self, rows: RowStore, *, clock: Clock | None = None) -> None:
+        self._rows = rows
+        self._clock = clock or SystemClock()
+        self._keys: dict[str, str] = {}
+        """By id; a checkpoint never changes its key."""
+
+    @property
+    def _now_ms(self) -> int:
+        return epoch_ms(self._clock.now())
+
+    async def put(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
+        """See `CheckpointStore.put`."""
+        data, now_ms = msgspec.json.encode(checkpoint), self._now_ms
+        key = f"{checkpoint.flow_id}/{checkpoint.run_id}/{checkpoint.checkpoint_id}"
+
+        def write(rows: Rows) -> None:
+            if lease is not None:
+                _held(rows, lease, now_ms)
+            rows.put(RECORDS, key, data)
+
+        await self._rows.run(write)
+        self._keys[checkpoint.checkpoint_id] = key
+
+    async def get(self, checkpoint_id: str) -> Checkpoint:
+        """See `CheckpointStore.get`."""
+        data = await self._rows.run(lambda rows: rows.get(RECORDS, self._key(rows, checkpoint_id)))
+        if data is None:
+            raise CheckpointNotFound(checkpoint_id)
+        return _decoded(data, checkpoint_id)
+
+    def _key(self, rows: Rows, checkpoint_id: str) -> str:
+        known = self._keys.get(checkpoint_id)
+        if known is None:
+            end = f"/{checkpoint_id}"
+            known = next((key for key in rows.keys(RECORDS) if key.endswith(end)), None)
+            if known is None:
+                raise CheckpointNotFound(checkpoint_id)
+        return known
+
+    async def ack(self, checkpoint_id: str, *, retain_s: float | None = None) -> None:
+        """See `CheckpointStore.ack`."""
+        now_ms = self._now_ms
+
+        def end(rows: Rows) -> None:
+            key = self._key(rows, checkpoint_id)
+            data = rows.get(RECORDS, key)
+            if data is None:
+                raise CheckpointNotFound(checkpoint_id)
+            rows.drop(LEASES, checkpoint_id)
+            if retain_s is None:
+                rows.drop(RECORDS, key)
+                return
+            over = msgspec.structs.replace(
+                _decoded(data, checkpoint_id), completed_at_ms=now_ms,
+                ttl_ms=round(retain_s * 1000),
+            )  # fmt: skip
+            rows.put(RECORDS, key, msgspec.json.encode(over))
+
+        await self._rows.run(end)
+
+    async def lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
+        """See `CheckpointStore.lease`."""
+        now_ms = self._now_ms
+        lease = Lease(checkpoint_id, uuid.uuid4().hex, now_ms + _clamped_ms(ttl_s))
+
+        def take(rows: Rows) -> None:
+            if rows.get(RECORDS, self._key(rows, checkpoint_id)) is None:
+                raise CheckpointNotFound(checkpoint_id)
+            held = _read(rows, checkpoint_id)
+            if held is not None and held.until_ms > now_ms:
+                data = {"until_ms": held.until_ms}
+                raise LeaseConflict(checkpoint_id, data=data)
+            _write(rows, lease)
+
+        await self._rows.run(take)
+        return lease
+
+    async def renew(self, lease: Lease, ttl_s: float) -> Lease:
+        """See `CheckpointStore.renew`."""
+        now_ms = self._now_ms
+        longer = Lease(lease.checkpoint_id, lease.holder, now_ms + _clamped_ms(ttl_s))
+
+        def hold(rows: Rows) -> None:
+            _held(rows, lease, now_ms)
+            _write(rows, longer)
+
+        await self._rows.run(hold)
+        return longer
+
+    async def release_lease(self, lease: Lease) -> None:
+        """See `CheckpointStore.release_lease`."""
+
+        def give_up(rows: Rows) -> None:
+            held = _read(rows, lease.checkpoint_id)
+            if held is not None and held.holder == lease.holder:
+                rows.drop(LEASES, lease.checkpoint_id)
+
+        await self._rows.run(give_up)
+
+    async def list(
+        self, *, flow: str | None = None, run: str | None = None, status: Status | None = None
+    ) -> list[Checkpoint]:
+        """See `CheckpointStore.list`."""
+        now_ms = self._now_ms
+
+        def read(rows: Rows) -> list[Checkpoint]:
+            found = _readable(rows, "" if flow is None else f"{flow}/")
+            return [
+                each
+                for each in found
+                if run in {None, each.run_id} and status in {None, each.status(now_ms)}
+            ]
+
+        return await self._rows.run(read)
+
+    async def collect(self) -> int:
+        """Delete what has expired, and what was kept as completed for long enough."""
+        now_ms = self._now_ms
+
+        def drop(rows: Rows) -> int:
+            over = [each for each in _readable(rows, "") if _outlived(each, now_ms)]
+            for each in over:
+                rows.drop(LEASES, each.checkpoint_id)
+                rows.drop(RECORDS, self._key(rows, each.checkpoint_id))
+            return len(over)
+
+        return await self._rows.run(drop)
+
+
+def _outlived(checkpoint: Checkpoint, now_ms: int) -> bool:
+    since = checkpoint.completed_at_ms or checkpoint.created_at_ms
+    return checkpoint.ttl_ms is not None and since + checkpoint.ttl_ms <= now_ms
+
+
+def _readable(rows: Rows, prefix: str) -> Iterator[Checkpoint]:
+    for key in rows.keys(RECORDS, prefix):
+        data = rows.get(RECORDS, key)
+        try:
+            if data is not None:
+                yield _decoded(data, key)
+        except (StateCorrupted, VersionIncompatible):
+            continue
+
+
+def _decoded(data: bytes, name: str) -> Checkpoint:
+    try:
+        found = msgspec.json.decode(data, type=Checkpoint)
+    except msgspec.MsgspecError as error:
+        raise StateCorrupted(f"{name}: {error}") from None
+    if found.version != VERSION:
+        raise VersionIncompatible(f"{name}: a record of version {found.version}")
+    return found
+
+
+def _clamped_ms(ttl_s: float) -> int:
+    return round(min(max(ttl_s, LEASE_MIN_S), LEASE_MAX_S) * 1000)
+
+
+def _read(rows: Rows, checkpoint_id: str) -> _Held | None:
+    data = rows.get(LEASES, checkpoint_id)
+    return None if data is None else msgspec.json.decode(data, type=_Held)
+
+
+def _write(rows: Rows, lease: Lease) -> None:
+    data = msgspec.json.encode(_Held(lease.holder, lease.until_ms))
+    rows.put(LEASES, lease.checkpoint_id, data)
+
+
+def _held(rows: Rows, lease: Lease, now_ms: int) -> None:
+    """Check that a lease is the current one."""
+    held = _read(rows, lease.checkpoint_id)
+    if held is None or held.holder != lease.holder or held.until_ms <= now_ms:
+        raise LeaseLost(lease.checkpoint_id)

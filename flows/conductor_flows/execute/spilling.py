@@ -1,0 +1,215 @@
+"""Items of an edge that leave memory while they wait.
+
+Promise: an item that is over the edge's threshold, or that fills the edge, stands in a blob store
+until its node begins; what comes back is what went, by its checksum. Refusal: the bound of an edge
+stays what it was: spilling spares memory, it lets nobody run ahead.
+
+Items that a surface still has to look into (windows, joins by key, what is held back) stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from conductor_flows.execute.binding import Bound
+from conductor_flows.execute.calling import Calls
+from conductor_flows.execute.context import RunInfo
+from conductor_flows.execute.core import Core
+from conductor_flows.execute.durability import Keeper, Running
+from conductor_flows.execute.errors import Failure, FlowError, NodeFailed, SpillUnsupported
+from conductor_flows.execute.items import Invocation, Item
+from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.plan import EdgePlan
+from conductor_flows.execute.spilled import SPILL_LOAD_FAILED, Spilled
+from conductor_flows.execute.values import Values
+
+
+class SpillStore(Protocol):
+    """Where values go; a `BlobStore` is one."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return bytes; None: they are gone."""
+        ...
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep bytes."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget a key."""
+        ...
+
+
+class Spiller:
+    """Moves the values of one run out and in."""
+
+    def __init__(
+        self, bound: Bound, run: RunInfo, stores: Mapping[str, SpillStore],
+        recorder: Recorder | None = None,
+    ) -> None:  # fmt: skip
+        self._bound = bound
+        self._run = run
+        self._recorder = recorder
+        self._values = Values(bound)
+        self._stores: dict[int, SpillStore] = {}
+        self._out: dict[str, SpillStore] = {}
+        """What is in a store because of this run."""
+        self._count = 0
+        for edge in bound.plan.edges:
+            if edge.spill is not None:
+                store = stores.get(edge.spill.tier)
+                if store is None:
+                    raise SpillUnsupported(f"tier {edge.spill.tier!r} of edge {edge.name}")
+                self._stores[edge.index] = store
+
+    async def spill(self, core: Core, node: int) -> None:
+        """Move out what a node has just put on its edges."""
+        for number in self._bound.plan.nodes[node].outputs:
+            edge = self._bound.plan.edges[number]
+            gather = self._bound.plan.nodes[edge.to].gather
+            if edge.spill is None or (gather is not None and gather.key is not None):
+                continue
+            for item in core.board.queues[number].waiting():
+                if not isinstance(item.value, Spilled):
+                    await self._move(core, edge, item)
+
+    async def _move(self, core: Core, edge: EdgePlan, item: Item) -> None:
+        lanes, spill = core.board.queues[edge.index], edge.spill
+        data = msgspec.json.encode(self._bound.view(edge.source, item.value))
+        over = spill is not None and spill.threshold_bytes is not None
+        over = over and spill is not None and len(data) >= (spill.threshold_bytes or 0)
+        if not over and lanes.length < edge.capacity:
+            return
+        self._count += 1
+        ref = f"spill/{self._run.run_id}/{edge.index}/{self._count}"
+        store = self._stores[edge.index]
+        try:
+            await store.put(ref, data)
+        except Exception as error:
+            raise FlowError(f"edge {edge.name} cannot spill: {error}") from error
+        self._out[ref] = store
+        if item in lanes.waiting():
+            item.value = Spilled(ref, len(data), hashlib.sha256(data).hexdigest())
+            self._tell(edge, len(data))
+
+    def _tell(self, edge: EdgePlan, size: int) -> None:
+        if self._recorder is not None:
+            plan = self._bound.plan
+            labels = {"flow": plan.name, "edge": edge.name, "profile": plan.profile}
+            self._recorder.count("executor.spilled_total", labels | {"code": "RUN040"})
+            self._recorder.observe("executor.spilled_bytes", labels, float(size))
+
+    async def load(self, invocation: Invocation) -> None:
+        """Bring the values of an invocation back.
+
+        Raises:
+            NodeFailed: Of kind `spill_load_failed`: one is gone, or is not what went.
+        """
+        back = False
+        for edge, item in zip(invocation.edges, invocation.items, strict=True):
+            if isinstance(item.value, Spilled):
+                back = True
+                value = await self._load(edge, item.value, invocation.node)
+                # A whole window is JSON already.
+                item.value = value if item.closed else self._values.on_edge(edge, value)
+        gather = self._bound.plan.nodes[invocation.node].gather
+        if back:
+            values = [item.value for item in invocation.items]
+            invocation.value = values[0]
+            if gather is not None:
+                named = dict(zip(gather.names, values, strict=True))
+                invocation.value = values if gather.kind == "zip" else named
+
+    async def _load(self, edge: int, spilled: Spilled, node: int) -> Any:
+        alias, store = self._bound.plan.nodes[node].alias, self._stores[edge]
+        self._out[spilled.ref] = store
+        try:
+            data = await store.get(spilled.ref)
+        except Exception as error:
+            raise self._lost(alias, f"{spilled.ref}: {error}") from error
+        if data is None:
+            raise self._lost(alias, f"{spilled.ref} is gone")
+        if hashlib.sha256(data).hexdigest() != spilled.digest:
+            raise self._lost(alias, f"{spilled.ref} is not what was spilled")
+        return msgspec.json.decode(data)
+
+    def _lost(self, alias: str, detail: str) -> NodeFailed:
+        if self._recorder is not None:
+            plan = self._bound.plan
+            labels = {"flow": plan.name, "node": alias, "profile": plan.profile}
+            kind = {"error_kind": SPILL_LOAD_FAILED}
+            self._recorder.count("executor.node_errors_total", labels | kind)
+        return NodeFailed(alias, detail, kind=SPILL_LOAD_FAILED, failure=Failure.PERMANENT)
+
+    async def clear(self) -> None:
+        """Delete everything that this run has in a store."""
+        while self._out:
+            ref, store = self._out.popitem()
+            with contextlib.suppress(Exception):  # what is gone already is as good as deleted
+                await store.delete(ref)
+
+
+class SpillingCaller:
+    """Calls functions with values that are in memory."""
+
+    def __init__(self, caller: Calls, spiller: Spiller) -> None:
+        self._caller = caller
+        self._spiller = spiller
+
+    def check(self, payload: Any) -> None:
+        """See `Caller.check`."""
+        self._caller.check(payload)
+
+    async def call(self, invocation: Invocation) -> Any:
+        """See `Caller.call`."""
+        await self._spiller.load(invocation)
+        return await self._caller.call(invocation)
+
+
+class SpillKeeper:
+    """A `Keeper` that spills, before another that writes checkpoints, if there is one.
+
+    Values stay in the store to the end of the run where a checkpoint may name them.
+    """
+
+    def __init__(self, spiller: Spiller, keeper: Keeper | None) -> None:
+        self._spiller = spiller
+        self._keeper = keeper
+
+    @property
+    def busy(self) -> bool:
+        """See `Keeper.busy`."""
+        return self._keeper is not None and self._keeper.busy
+
+    async def begun(self, instance: Running) -> None:
+        """See `Keeper.begun`."""
+        if self._keeper is not None:
+            await self._keeper.begun(instance)
+
+    async def settled(self, instance: Running, invocation: Invocation) -> None:
+        """See `Keeper.settled`."""
+        await self._spiller.spill(instance.core, invocation.node)
+        if self._keeper is not None:
+            await self._keeper.settled(instance, invocation)
+
+    async def halted(self, instance: Running) -> tuple[str | None, str | None]:
+        """See `Keeper.halted`."""
+        return (None, None) if self._keeper is None else await self._keeper.halted(instance)
+
+    async def completed(self) -> None:
+        """See `Keeper.completed`."""
+        if self._keeper is not None:
+            await self._keeper.completed()
+        await self._spiller.clear()
+
+    async def abandoned(self) -> None:
+        """See `Keeper.abandoned`."""
+        if self._keeper is not None:
+            await self._keeper.abandoned()
+        else:
+            await self._spiller.clear()

@@ -1,0 +1,1 @@
+"""The tables of the registry of codes, one for each subject."""

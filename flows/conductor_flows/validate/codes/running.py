@@ -1,0 +1,99 @@
+"""Codes of a run: what a host says while a flow is running."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from conductor_flows.validate.codes.entry import entry
+from conductor_flows.validate.diagnostic import Code, Severity
+
+RUNNING: Final[tuple[Code, ...]] = (
+    entry(
+        "CAP101",
+        "Nothing is bound to what the flow asks for",
+        when="A flow has a resource hint and the host has no provider for it. `details.hints` "
+        "lists the hints, sorted.",
+        example='{"hints": ["resource::kv::read"]}',
+        hint="bind it: --bind resource::kv=memory",
+        subsystem="runtime",
+        status="runtime",
+    ),
+    entry(
+        "CAP110",
+        "A node used what it did not declare",
+        when="A node's function reaches for a capability that the node has no hint for.",
+        example="ctx.use(KeyValue) in a node without resource::kv",
+        hint="declare it: @node(uses=[…])",
+        subsystem="runtime",
+        status="runtime",
+    ),
+    entry(
+        "TIME015",
+        "A time budget is spent",
+        when="A node or an edge took longer than its timeout.",
+        example='{"from": "a", "to": "b", "timeout_ms": 250}, and b takes a second',
+        hint="raise the timeout, or make the node faster",
+        subsystem="runtime",
+        status="runtime",
+    ),
+    entry(
+        "RUN030",
+        "A run has been waiting for long",
+        when="Back-pressure holds the input of a flow for longer than the host allows.",
+        example="edge parse->store has been full for 60 s",
+        hint="raise the concurrency of the slow node, or spill",
+        subsystem="runtime",
+        severity=Severity.WARN,
+        status="reserved",
+    ),
+    entry(
+        "RUN040",
+        "Items were spilled",
+        when="An edge wrote items to its spill tier; the event carries their size.",
+        example="edge parse->store spilled 65536 bytes",
+        hint="nothing to do; raise max_items where it happens all the time",
+        subsystem="runtime",
+        severity=Severity.INFO,
+        status="reserved",
+    ),
+    entry(
+        "RUN050",
+        "A run holds more memory than it may",
+        when="What waits on the edges of a run is above the hard limit.",
+        example="512 MiB held, 256 MiB allowed",
+        hint="bound the buffers, or spill",
+        subsystem="runtime",
+        status="runtime",
+    ),
+    entry(
+        "SLO101",
+        "The scheduler is late",
+        when="The scheduler's lag is above its objective for three windows on end.",
+        example="p95 lag 900 ms, objective 300 ms",
+        hint="give the host more workers, or the flow less work",
+        subsystem="runtime",
+        severity=Severity.WARN,
+        status="reserved",
+    ),
+    entry(
+        "METRIC201",
+        "A metric has too many label values",
+        when="A label took more distinct values than are allowed; further ones are dropped.",
+        example="label route of host.http_requests_total: 101 values",
+        hint="label by templates, not by values",
+        subsystem="runtime",
+        severity=Severity.WARN,
+        status="reserved",
+    ),
+    entry(
+        "WEB201",
+        "The client went away",
+        when="The client of a web entrypoint closed the connection before the answer; the run is "
+        "cancelled.",
+        example="POST /echo: connection closed after 40 ms",
+        hint="nothing to do; make the route faster where it happens often",
+        subsystem="runtime",
+        severity=Severity.INFO,
+        status="reserved",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Backups of a workspace's state, and their return."""

@@ -1,0 +1,1 @@
+"""What `conductor diagnose` collects."""

@@ -1,0 +1,1 @@
+"""How the daemon is: what a probe is told, and why."""

@@ -1,0 +1,1 @@
+"""Taking over a new configuration and other packs without a restart."""

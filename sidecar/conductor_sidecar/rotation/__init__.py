@@ -1,0 +1,1 @@
+"""A new credential in the place of the old one, in two phases."""

@@ -1,0 +1,1 @@
+"""Spans of the daemon's work, exported by OTLP where that is configured."""
