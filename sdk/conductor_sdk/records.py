@@ -154,9 +154,13 @@ class KindCounts(msgspec.Struct, frozen=True):
     @property
     def balanced(self) -> bool:
         """Whether the law holds."""
-        return self.accepted == (
-            self.delivered + self.buffered + sum(self.dropped.values()) + self.dead_lettered
-        )
+        return self.surplus == 0
+
+    @property
+    def surplus(self) -> int:
+        """How many more were accepted than can be told of; 0 where the law holds."""
+        told = self.delivered + self.buffered + sum(self.dropped.values()) + self.dead_lettered
+        return self.accepted - told
 
 
 class Trace(msgspec.Struct, frozen=True):

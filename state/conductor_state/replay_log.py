@@ -29,6 +29,7 @@ from conductor_state import receiving, retention, settling, stored_events
 from conductor_state.counters import read_counts
 from conductor_state.crash_points import AFTER_CLAIM, AFTER_RELEASE
 from conductor_state.database import Database
+from conductor_state.errors import StoreCorrupt
 from conductor_state.explain import story
 from conductor_state.inbound import Inbound
 from conductor_state.key_index import SEAL_AT, key_of
@@ -52,8 +53,15 @@ class SqliteReplayLog:
         Args:
             database: Open, with the schema `sidecar`.
             seal_at: Keys in memory at which a part of the index is written; tests lower it.
+
+        Raises:
+            StoreCorrupt: The counters contradict each other.
         """
-        return cls(await Inbound.open(database, seal_at=seal_at))
+        log = cls(await Inbound.open(database, seal_at=seal_at))
+        for kind, counts in (await log.counts()).items():
+            if not counts.balanced:
+                raise StoreCorrupt(f"the counters of {kind!r} do not add up")
+        return log
 
     async def cursor(self) -> Cursor:
         """Return how far the link's history is stored."""

@@ -159,6 +159,8 @@ def _reconcile(connection: sqlite3.Connection) -> int:
         # Fewer: they are lost. More: their settlement or their counters are, and they run again.
         delivered = max(missing, -(before.delivered if before else 0)) if missing < 0 else 0
         accepted = delivered - missing if missing < 0 else 0
+        if before is not None:
+            accepted -= before.surplus  # a counter of its own may be what was damaged
         changes.add(
             kind, accepted=accepted, delivered=delivered, buffered=buffered, dead_lettered=buried
         )

@@ -13,7 +13,7 @@ class CapabilityFailed(ConductorError):
     """A capability failed."""
 
     code = "CAPABILITY_FAILED"
-    default_hint = "look at the binding: flows bindings lock generate"
+    default_hint = "look at the binding that it names"
 
 
 class KeyMissing(CapabilityFailed):
@@ -48,7 +48,7 @@ class BindingRefused(ConductorError):
     """A binding cannot be used."""
 
     code = "BINDING_REFUSED"
-    default_hint = "bind like this: --bind resource::kv=memory"
+    default_hint = "write it like this: resource::kv=memory"
     exit_code = Exit.USAGE
 
 
@@ -56,5 +56,5 @@ class LockRefused(BindingRefused):
     """The bindings lock cannot be used."""
 
     code = "BINDINGS_LOCK_REFUSED"
-    default_hint = "write it again: flows bindings lock generate"
+    default_hint = "write the lock again from its bindings"
     exit_code = Exit.INTEGRITY

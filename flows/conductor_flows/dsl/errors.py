@@ -39,7 +39,7 @@ class FlowInvalid(ConductorError):
     """The flow breaks rules."""
 
     code = "FLOW_INVALID"
-    default_hint = "see all of them: flows graph check"
+    default_hint = "see all of them in `diagnostics`"
     exit_code = Exit.USAGE
 
     def __init__(self, name: str, diagnostics: Sequence[Diagnostic]) -> None:

@@ -13,7 +13,7 @@ class CheckpointNotFound(FlowError):
     """There is no such checkpoint."""
 
     code = "DAG-CKPT-006"
-    default_hint = "run: flows resume list"
+    default_hint = "list what the store has"
     exit_code = Exit.NOT_FOUND
 
 
@@ -21,7 +21,7 @@ class LeaseConflict(FlowError):
     """Somebody else is working on the checkpoint."""
 
     code = "DAG-CKPT-007"
-    default_hint = "wait until its lease has run out: flows resume show"
+    default_hint = "wait until its lease has run out"
     retryable = True
     exit_code = Exit.BUSY
 
@@ -42,7 +42,7 @@ class VersionIncompatible(FlowError):
     """The checkpoint is of another flow, of another version of it, or of another build."""
 
     code = "DAG-CKPT-009"
-    default_hint = "resume it with the version that wrote it: flows resume show"
+    default_hint = "resume it with the version that wrote it"
     exit_code = Exit.FAILURE
 
 
@@ -50,7 +50,7 @@ class StillWaiting(FlowError):
     """The run waits for something that has not come."""
 
     code = "FLOW_STILL_WAITING"
-    default_hint = "run: flows resume show"
+    default_hint = "look at the record in its store"
     retryable = True
     exit_code = Exit.BUSY
 
@@ -59,7 +59,7 @@ class ResumeExhausted(FlowError):
     """The run was resumed as often as its flow allows, and came no further."""
 
     code = "FLOW_RESUME_EXHAUSTED"
-    default_hint = "run: flows resume show"
+    default_hint = "look at the record in its store"
 
 
 class ScheduleNotFound(FlowError):

@@ -33,7 +33,7 @@ class FlowError(ConductorError):
     """A run of a flow failed."""
 
     code = "FLOW_FAILED"
-    default_hint = "run it with: flows run local … --json"
+    default_hint = "look at the node that it names"
 
     @property
     def details(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class PortRefused(FlowError):
     """A value does not fit its port."""
 
     code = "FLOW_PORT_REFUSED"
-    default_hint = "compare it with the schema: flows graph show --schemas"
+    default_hint = "compare it with the schema of the port"
     exit_code = Exit.USAGE
 
     def __init__(self, detail: str, *, pointer: str = "") -> None:
@@ -157,7 +157,7 @@ class CapabilitiesMissing(FlowError):
     """Nothing is bound to what the flow asks for."""
 
     code = "CAP101"
-    default_hint = "bind it: --bind resource::kv=memory"
+    default_hint = "bind a provider to what is missing"
 
 
 class CapabilityUndeclared(FlowError):
@@ -171,7 +171,7 @@ class DurabilityMissing(FlowError):
     """The flow needs durability services that the host does not have."""
 
     code = "DAG-CKPT-003"
-    default_hint = "give it a store: --checkpoint-store fs"
+    default_hint = "give the host a checkpoint store"
 
 
 class SpillUnsupported(FlowError):

@@ -255,5 +255,5 @@ def default_ends(flow: FlowIR) -> Ends:
     sinks = [node.alias for node in flow.nodes if node.alias not in sources]
     if len(triggers) != 1 or len(sinks) != 1:
         found = f"triggers: {', '.join(triggers) or 'none'}; sinks: {', '.join(sinks) or 'none'}"
-        raise UnknownAlias(found, hint="name them: --trigger-alias … --capture-alias …")
+        raise UnknownAlias(found, hint="name the trigger and the capture")
     return Ends(triggers[0], sinks[0])

@@ -46,7 +46,9 @@ class Settler:
         state = board.nodes[invocation.node]
         outputs = [] if value is NOTHING else self._route(state, invocation, value)
         self._release(state, invocation)
-        if state.plan.captures and value is not NOTHING:
+        loop = state.plan.loop
+        goes_round = loop is not None and any(out.edge == loop.back_edge for out in outputs)
+        if state.plan.captures and value is not NOTHING and not goes_round:
             board.captured.append((invocation.scope, value))
         reserved = set(state.plan.outputs)
         for output in outputs:
@@ -137,7 +139,7 @@ class Settler:
         if plan.on_failure == "fail":
             if failure is Failure.TIMEOUT:
                 return TimeBudget(plan.alias, detail)
-            return NodeFailed(plan.alias, detail)
+            return NodeFailed(plan.alias, detail, failure=failure)
         if plan.on_failure == "dead_letter":
             board.dead.append((plan.index, invocation.value, detail))
         board.dropped[plan.on_failure] += 1

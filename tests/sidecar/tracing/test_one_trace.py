@@ -162,8 +162,6 @@ async def test_a_redriven_dead_letter_stays_in_its_trace(host: Host) -> None:
     assert [(event_id, derived)] == [
         (letter["event_id"], letter["trace_id"]) for letter in listed["dead_letters"]
     ]
-    table = await host.conductor("dead-letters", "list")
-    assert derived in "".join(table.split())  # a narrow terminal breaks the column
     assert f"trace_id:   {derived}" in await host.conductor("dead-letters", "show", event_id)
 
     await host.conductor("dead-letters", "redrive", event_id)
