@@ -106,7 +106,7 @@ def encode_enrollment(enrollment: Enrollment, replaces: str | None = None) -> by
 
 def _reveal(value: Any) -> str:
     if not isinstance(value, Secret):
-        raise NotImplementedError(type(value).__name__)
+        raise TypeError(type(value).__name__)
     return value.reveal()
 
 

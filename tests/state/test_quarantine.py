@@ -284,3 +284,33 @@ async def test_another_schema_is_salvaged_row_by_row(tmp_path: Path) -> None:
     assert report is not None
     assert count == report.kept
     assert 40 <= count < 50
+
+
+async def test_counters_that_contradict_each_other_are_salvaged_and_balance_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sidecar.db"
+    async with opened(path) as (_, log, _):
+        await fill(log)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE inbound_counts SET accepted = accepted + 4096")
+    connection.close()
+
+    with pytest.raises(StoreCorrupt, match="do not add up") as found:
+        async with opened(path):
+            pass
+    async with opened(path, suspect=found.value.detail) as (_, log, report):
+        assert report is not None
+        assert [0, 0] == [counts.surplus for counts in (await log.counts()).values()]
+
+
+async def test_a_value_of_the_wrong_type_is_damage_and_no_error_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.db"
+    async with opened(path) as (_, log, _):
+        await fill(log)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE log_state SET last_ms = 'soon'")
+    connection.close()
+    with pytest.raises(StoreCorrupt, match="the cursor"):
+        async with opened(path):
+            pass
