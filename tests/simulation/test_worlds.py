@@ -19,6 +19,7 @@ from simworld.world import run_seed
 SEEDS = 200
 BLOCK = 20
 REPLAYED = 5
+DIES_AT_REST = 549
 RUNNER = Path(__file__).parent
 REPLAYS = f"""
 from simworld.world import run_seed
@@ -69,3 +70,14 @@ def test_the_runner_says_what_it_found_and_how_to_see_it_again() -> None:
     )  # fmt: skip
     assert "3 seeds" in run.stdout
     assert "0 failed" in run.stdout
+
+
+def test_a_sidecar_that_dies_while_the_world_is_looked_at_does_not_hold_it_up() -> None:
+    report = run_seed(DIES_AT_REST)
+    assert [] == report.problems
+    assert report.virtual_s < 600
+
+
+def test_a_world_that_does_not_end_is_stopped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simworld.world.WORLD_S", 20.0)
+    assert ["the world did not end in 20 virtual s"] == run_seed(0).problems

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from conductor_sidecar.desk import StoreFacts
 from simworld.conductor import SUBJECT, SimConductor
 from simworld.disk import WorldStorage
 from simworld.interpose import interposed
@@ -28,6 +29,8 @@ from simworld.verdict import judge, unbalanced
 DEEDS = 26
 REST_S = 7200.0
 """Virtual seconds in which a world that nobody disturbs must come to rest."""
+WORLD_S = 4 * REST_S
+"""Virtual seconds after which a world is stopped: the bench itself waits for something."""
 LIVES_MAX = 300
 LOOK_S = 5.0
 SHM = Path("/dev/shm")
@@ -95,18 +98,30 @@ class World:
         self.conductor = SimConductor(self.net, self.sidecar.clock, self._trace)
         self.conductor.start()
         self.sidecar.task = asyncio.create_task(self.sidecar.run())
-        await self._stir(report, deeds)
-        if await self._rest():
-            await self.sidecar.end()
-            report.problems += await judge(self.sidecar, self.conductor, self.desk, report.facts)
+        try:
+            async with asyncio.timeout(WORLD_S):
+                await self._stir(report, deeds)
+                rested = await self._rest()
+        except TimeoutError:
+            report.problems.append(f"the world did not end in {WORLD_S:g} virtual s")
+            await self._give_up()
         else:
-            report.problems.append(f"no rest in {REST_S:g} s: {await self._state()}")
-            self.sidecar.life.die("given up")
-            self.sidecar._ending = True
-            await self.sidecar.end()
+            if rested:
+                await self.sidecar.end()
+                report.problems += await judge(
+                    self.sidecar, self.conductor, self.desk, report.facts
+                )
+            else:
+                report.problems.append(f"no rest in {REST_S:g} s: {await self._state()}")
+                await self._give_up()
         report.problems += self.sidecar.failures
         report.facts["lives"] = len(self.sidecar.lives)
         await self.conductor.crash()
+
+    async def _give_up(self) -> None:
+        self.sidecar.life.die("given up")
+        self.sidecar._ending = True
+        await self.sidecar.end()
 
     async def _stir(self, report: Report, deeds: int) -> None:
         fate = Fate(self._dice, self.net, self.conductor, self.sidecar, self.desk)
@@ -120,20 +135,27 @@ class World:
 
     async def _balance(self) -> list[str]:
         """Conservation holds at all times, not only at the end."""
-        stores, life = self.sidecar.stores, self.sidecar.life
-        if stores is None or life.dead or self._dice.random() < 0.7:
+        if self.sidecar.stores is None or self.sidecar.life.dead or self._dice.random() < 0.7:
             return []
+        facts = await self._facts()
+        return unbalanced(facts) if facts else []
+
+    async def _facts(self) -> StoreFacts | None:
+        """What the running life's store says; None if it dies first, for the dead never answer."""
+        stores, life = self.sidecar.stores, self.sidecar.life
+        if stores is None or life.dead:
+            return None
+        facts = asyncio.create_task(stores.desk.facts())
+        dying = asyncio.create_task(life.over.wait())
         try:
             async with asyncio.timeout(60):
-                facts = asyncio.create_task(stores.desk.facts())
-                dying = asyncio.create_task(life.over.wait())
                 await asyncio.wait({facts, dying}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (facts, dying):
                 task.cancel()
         if life.dead or not facts.done() or facts.cancelled() or facts.exception():
-            return []
-        return unbalanced(facts.result())
+            return None
+        return facts.result()
 
     async def _rest(self) -> bool:
         """Heal everything and wait until nothing is on its way."""
@@ -157,10 +179,12 @@ class World:
         return ended or len(self.sidecar.lives) > LIVES_MAX
 
     async def _quiet(self) -> bool:
-        stores, hub = self.sidecar.stores, self.conductor.hub
-        if stores is None or hub is None or not self.desk.asked.empty():
+        hub = self.conductor.hub
+        if hub is None or not self.desk.asked.empty():
             return False
-        facts = await stores.desk.facts()
+        facts = await self._facts()
+        if facts is None:
+            return False
         live = await hub.workspace(SUBJECT)
         _, last = await self.conductor.history.bounds(SUBJECT)
         cursor = facts.cursor
@@ -171,9 +195,8 @@ class World:
         )
 
     async def _state(self) -> str:
-        stores = self.sidecar.stores
-        if stores is None:
+        facts = await self._facts()
+        if facts is None:
             return "the sidecar does not run"
-        facts = await stores.desk.facts()
         _, last = await self.conductor.history.bounds(SUBJECT)
         return f"{facts.cursor} of {last}, {facts.backlog} waiting, {facts.outbox}"
