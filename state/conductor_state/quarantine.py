@@ -4,8 +4,9 @@ Promise: the damaged file stays for inspection as `<name>.corrupt-<time>`, its r
 `….json`, and the daemon starts; a crash in the middle is finished by the next start. Refusal: a
 healthy file is never touched, and a file of a newer program is not called damaged.
 
-A file is looked through (`PRAGMA quick_check`) when it is small, or when the last process did not
-close it: a clean start on a large one stays fast, and `conductor doctor` looks through that.
+The statements of its tables are compared at every start. A file is looked through (`PRAGMA
+quick_check`) when it is small, or when the last process did not close it: a clean start on a large
+one stays fast, and `conductor doctor` looks through that.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ async def open_or_quarantine(
         crash_point=crash_point, storage=storage,
     )  # fmt: skip
     report = await storage.run(_finish_swap, path, storage)
-    ailment = suspect or await storage.run(_ailment, path, storage)
+    ailment = suspect or await storage.run(_ailment, path, schema, storage)
     if not ailment:
         try:
             return await opening(), report
@@ -91,7 +92,7 @@ async def open_or_quarantine(
     return await opening(), report
 
 
-def _ailment(path: Path, storage: Storage) -> str:
+def _ailment(path: Path, schema: Schema, storage: Storage) -> str:
     """Return what is wrong with a file, "" if nothing is known to be."""
     size = storage.size(path)
     if not size:
@@ -101,10 +102,12 @@ def _ailment(path: Path, storage: Storage) -> str:
     if not unborn and wrong_header(path, storage):
         return "the header is not that of a database"
     closed = not storage.size(path.with_name(f"{path.name}-wal"))
-    if closed and size > _SMALL_BYTES:
-        return ""
     try:
         with closing(storage.connect_read_only(path)) as connection:
+            if not schema.is_of(connection):
+                return "the schema is not what this program wrote"
+            if closed and size > _SMALL_BYTES:
+                return ""
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except UnicodeDecodeError:
         return "the schema is not text"

@@ -7,6 +7,7 @@ from before stands beside it. Refusal: a file of a newer program is not touched.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,29 @@ class Schema(msgspec.Struct, frozen=True):
     def version(self) -> int:
         """The version that this program writes: kept in the file as `PRAGMA user_version`."""
         return len(self.migrations)
+
+    def is_of(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether a database holds every statement that its version should; others may be too.
+
+        A damaged statement can still be one that SQLite understands: `INTEGER ?RIMARY KEY` is a
+        column like any other, in which no row has a value.
+        """
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if not 0 < found <= self.version:
+            return True  # `migrate` judges the version
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            for script in self.migrations[:found]:
+                fresh.executescript(script)
+            return _statements(fresh) <= _statements(connection)
+
+
+def _statements(connection: sqlite3.Connection) -> set[tuple[bytes, bytes, bytes]]:
+    return set(
+        connection.execute(  # as bytes: what is damaged need not be text
+            "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_master"
+            " WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
+        )
+    )
 
 
 def load_schema(name: str) -> Schema:

@@ -314,3 +314,22 @@ async def test_a_value_of_the_wrong_type_is_damage_and_no_error_of_ours(tmp_path
     with pytest.raises(StoreCorrupt, match="the cursor"):
         async with opened(path):
             pass
+
+
+@pytest.mark.parametrize("flip", [0xFF, 0x01])
+@pytest.mark.parametrize("word", [b"PRIMARY KEY", b"INTEGER NOT NULL", b"received_ms"])
+async def test_a_statement_that_sqlite_still_understands_is_not_ours_and_costs_no_row(
+    tmp_path: Path, word: bytes, flip: int
+) -> None:
+    path = tmp_path / "sidecar.db"
+    await filled(path)
+    data = path.read_bytes()
+    place = data.index(word, data.index(b"CREATE TABLE receipts"))
+    overwrite(path, place, bytes([data[place] ^ flip]))
+
+    async with opened(path) as (_, log, report):
+        assert report is not None
+        assert report.inbound_events_lost == 0
+        counts = (await log.counts()).values()
+        assert BATCHES * SIZE == sum(kind.accepted for kind in counts)
+        assert [True, True] == [kind.balanced for kind in counts]
