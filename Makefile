@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo servers test check lint types soak bench bench-more docs lock simulate clean
+.PHONY: help setup run demo servers test check lint types soak bench bench-more bench-flows docs lock simulate clean
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 setup" if sys.version_info < (3, 11) else 0)'
@@ -55,12 +55,17 @@ bench: setup ## measure, then write benchmarks/results.json and benchmarks/READM
 bench-more: setup ## journal, plans, tools, sidekick: benchmarks/MORE.md
 	$(BIN)/python -m benchmarks.more
 
-docs: setup ## write the generated pages under docs/
+bench-flows: setup ## flows against bare asyncio, others, Starlette: benchmarks/FLOWS.md
+	-$(BIN)/python -m benchmarks.flows.peers.install
+	$(BIN)/python -m benchmarks.flows
+
+docs: setup ## write what is generated under docs/ and examples/flows/
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/doctor.py
 	$(BIN)/python docs/flows.py
 	$(BIN)/python docs/sidekick.py
 	$(BIN)/python docs/protocol/generate.py
+	$(BIN)/python examples/flows/snapshots.py
 
 lock: ## pin the newest versions with hashes (needs uv)
 	uv pip compile -q -U --generate-hashes --no-emit-index-url --no-header --no-annotate --universal -p 3.11 requirements.in -o requirements.lock

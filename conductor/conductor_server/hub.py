@@ -78,7 +78,8 @@ class EmbeddedConductor:
         """Gives the link's address that an enrollment names; None: this server's own."""
         self._renew = renew
         self._workspaces: dict[str, Workspace] = {}
-        self._sessions: set[Delivery] = set()
+        self._sessions: dict[Delivery, None] = {}
+        """In the order in which they began: so are they told, drained and ended."""
         self._restarting = False
 
     def admit(self) -> None:
@@ -135,11 +136,11 @@ class EmbeddedConductor:
         """
         live = await self.workspace(subject)
         delivery = Delivery(self, live, self.faults.wrap(link), record)
-        self._sessions.add(delivery)
+        self._sessions[delivery] = None
         try:
             await delivery.run()
         finally:
-            self._sessions.discard(delivery)
+            self._sessions.pop(delivery, None)
 
     async def workspace(self, name: str) -> Workspace:
         """Return the live half of a workspace, made at first use."""

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from conductor_flows.execute.context import NodeContext as NodeContext
     from conductor_flows.execute.errors import Failure as Failure
     from conductor_flows.execute.errors import NodeError as NodeError
+    from conductor_flows.execute.outcomes import Halted as Halted
+    from conductor_flows.execute.outcomes import Streamed as Streamed
+    from conductor_flows.execute.outcomes import Value as Value
+    from conductor_flows.execute.runner import Invocation as Invocation
+    from conductor_flows.execute.runner import Runner as Runner
+    from conductor_flows.execute.services import Services as Services
 
 _HOME = {
     "dsl.draft": ("Handle",),
@@ -35,6 +41,9 @@ _HOME = {
     "dsl.node": ("Node", "node", "trigger"),
     "execute.context": ("NodeContext",),
     "execute.errors": ("Failure", "NodeError"),
+    "execute.outcomes": ("Halted", "Streamed", "Value"),
+    "execute.runner": ("Invocation", "Runner"),
+    "execute.services": ("Services",),
 }
 
 __all__ = [
@@ -43,10 +52,16 @@ __all__ = [
     "Flow",
     "FlowInvalid",
     "FlowRefused",
+    "Halted",
     "Handle",
+    "Invocation",
     "Node",
     "NodeContext",
     "NodeError",
+    "Runner",
+    "Services",
+    "Streamed",
+    "Value",
     "Window",
     "approval",
     "callback",

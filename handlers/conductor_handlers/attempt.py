@@ -73,13 +73,12 @@ class Attempt:
 
 
 async def call_handler(job: Job, event: KernelEvent, attempt: Attempt) -> Answer:
-    """Run the handler of a job under its deadline.
+    """Run the handler of a job under its deadline, which counts from `attempt.began`.
 
     Raises:
         asyncio.CancelledError: Only when the worker itself is being stopped.
     """
     subscriber = job.subscriber
-    attempt.began = attempt.time()
     if subscriber.convert is not None:
         typed = _typed(event, subscriber.slug, subscriber.convert)
         if not isinstance(typed, KernelEvent):
@@ -131,6 +130,8 @@ def is_outcome(answer: object) -> bool:
     The records do not check their fields, and a number where the store expects text would only
     fail there, where it could not be told from a broken disk.
     """
+    if type(answer) is Handled:  # the common answer, without the patterns
+        return _is_text(answer.action)
     match answer:
         case Handled(text) | Replayed(text) | Ignored(text) | Reject(text):
             return _is_text(text)

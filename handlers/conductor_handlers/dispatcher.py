@@ -27,7 +27,7 @@ from conductor_handlers.ports import ClaimStore, DispatchObserver, HandlerTimes,
 from conductor_handlers.preparation import prepare
 from conductor_handlers.rebinding import rebind
 from conductor_handlers.settlement import Answer
-from conductor_handlers.subscribers import Routes, done_key
+from conductor_handlers.subscribers import Joint, Routes, done_key
 from conductor_handlers.traced import TracedCalls
 from conductor_sdk.clock import Clock, epoch_ms
 from conductor_sdk.errors import ConductorError
@@ -93,14 +93,14 @@ class Dispatcher:
 
     def lanes(self) -> dict[str, int]:
         """Return counts for `status`: lanes, ready, waiting for a retry, running, jobs."""
-        running = sum(attempt.job is not None for attempt in self._attempts)
-        return {"lanes": len(self._lanes), "ready": self._lanes.ready, "running": running,
-                "waiting": self._lanes.waiting(), "jobs": self._lanes.jobs}  # fmt: skip
+        lanes, running = self._lanes, sum(attempt.job is not None for attempt in self._attempts)
+        return {"lanes": len(lanes), "ready": lanes.ready, "running": running,
+                "waiting": lanes.waiting(), "jobs": lanes.jobs}  # fmt: skip
 
     async def pause(self, timeout_s: float) -> bool:
         """Begin nothing more and wait for what runs; False: it took longer, and all goes on.
 
-        While it lasts, `submit` waits, and no event is claimed. `go_on` ends it.
+        Until `go_on`, `submit` waits, and no event is claimed.
         """
         paused = await self._pause.begin(timeout_s)
         if not paused:
@@ -142,10 +142,9 @@ class Dispatcher:
         self._wake()
 
     async def resume(self, pending: Sequence[Pending]) -> None:
-        """Queue events that were stored before: after a start, or redriven.
+        """Queue events that were stored before, after a start or redriven.
 
-        Each is claimed alone right before it runs, so that an event which kills the process
-        costs its neighbours nothing.
+        Each is claimed alone right before it runs: one that kills the process costs no neighbour.
         """
         for lane, delay_s in self._intake.stored(pending, self._writer.add_all):
             self._hold(lane, delay_s)
@@ -228,10 +227,12 @@ class Dispatcher:
                 slice_end = loop.time() + SLICE_S
 
     async def _turn(self, lane: Lane, attempt: Attempt) -> None:
+        now = 0.0  # when the job before this one ended, if nothing was waited for since
         for _ in range(min(TURN_JOBS, len(lane.jobs))):
             job = lane.jobs[0]
             ready: KernelEvent | Answer | None = job.event
-            if ready is None or not job.claimed or job.attempts > 1 or job.redriven:
+            if ready is None or not job.first:
+                now = 0.0
                 try:
                     ready = await prepare(job, self._store, self._writer.reached)
                 except ConductorError as error:
@@ -241,21 +242,24 @@ class Dispatcher:
                 self._lanes.done(lane)
                 continue
             if isinstance(ready, KernelEvent):
+                attempt.began = now or attempt.time()
                 answer = await self._call(job, ready, attempt)
                 if self._times is not None:
-                    seconds = attempt.time() - attempt.began
-                    self._times.ran(job.subscriber.slug, ready.kind, answer, seconds)
+                    now = attempt.time()
+                    self._times.ran(job.subscriber.slug, ready.kind, answer, now - attempt.began)
             else:
                 answer = ready if self._traced is None else self._traced.not_run(job, ready)
             settled = decide(job, answer, self._clock, self._random)
-            if isinstance(settled, RetryLater):
+            if type(settled) is RetryLater:  # isinstance: slow with the metaclass of records
                 job.after = self._writer.add(settled)
-                job.claimed = False
-                delay_s = (settled.not_before_ms - epoch_ms(self._clock.now())) / 1000
-                self._hold(lane, delay_s)
+                job.claimed = job.first = False
+                self._hold(lane, (settled.not_before_ms - epoch_ms(self._clock.now())) / 1000)
                 return
             self._lanes.done(lane)
-            self._finish(job, settled)
+            if job.joint is None:
+                self._writer.add(settled)
+            else:
+                self._finish(job, job.joint, settled)
             if self._draining or self._pause.on:
                 break
         if not self._draining:
@@ -273,12 +277,8 @@ class Dispatcher:
             self._observer.trouble(error)
         self._hold(lane, STORE_RETRY_S)
 
-    def _finish(self, job: Job, settled: Delivered | Buried) -> None:
-        """Hand an answer to the writer; a shared event waits for all its subscribers."""
-        joint = job.joint
-        if joint is None:
-            self._writer.add(settled)
-            return
+    def _finish(self, job: Job, joint: Joint, settled: Delivered | Buried) -> None:
+        """Hand an answer to the writer once the other subscribers of its event have theirs."""
         if isinstance(settled, Delivered) and job.event is not None:
             self._writer.add_keys(
                 [*settled.keys, (job.subscriber.slug, done_key(job.event.event_id))]

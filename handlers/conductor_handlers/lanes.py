@@ -41,6 +41,8 @@ class Job(msgspec.Struct, eq=False):
     """Replay keys put while the job ran."""
     kind: str = ""
     """The event's; known while its body is not in memory."""
+    first: bool = False
+    """Whether its first attempt is claimed with its batch, and there is nothing to look back at."""
 
 
 class LaneState(Enum):

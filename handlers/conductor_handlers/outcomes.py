@@ -46,8 +46,10 @@ class OutcomeWriter:
         """Queue one outcome; returns its number, for `reached`."""
         self._outcomes.append(outcome)
         self._added += 1
-        self._dirty.set()
-        if len(self._outcomes) >= HIGH_WATER:
+        waiting = len(self._outcomes)
+        if waiting == 1:  # whoever writes goes on until there are none
+            self._dirty.set()
+        elif waiting >= HIGH_WATER:
             self._roomy.clear()
         return self._added
 

@@ -93,6 +93,8 @@ def delivered(
     keys: tuple[tuple[str, str], ...] = (),
 ) -> Delivered:
     """Decide on an event that is done: no policy, time or chance has a say, so none is asked."""
+    if type(outcome) is Handled:  # the common answer, without the patterns
+        return Delivered(position, "handled", _short(outcome.action), keys)
     match outcome:
         case Handled(action):
             return Delivered(position, "handled", _short(action), keys)

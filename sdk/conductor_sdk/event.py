@@ -34,8 +34,9 @@ _KIND = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*:[a-z][a-z0-9]*(?:_[a-z0-9]+)*
 GOOD_MAX = 4096
 """Kinds and subjects that are remembered as well-formed."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ENVELOPE = frozenset({"schema_version", "kind", "event_id", "timestamp", "from", "payload"})
-_BESIDE = _ENVELOPE | {"traceparent", "tracestate"}
+_ENVELOPE = ("schema_version", "kind", "event_id", "timestamp", "from", "payload")
+"""In this order they are looked at, so that a refusal names the same field everywhere."""
+_BESIDE = frozenset({*_ENVELOPE, "traceparent", "tracestate"})
 """Fields that are not folded into `payload`."""
 
 
@@ -181,7 +182,9 @@ def _check(event: KernelEvent) -> None:
         if not is_event_id(event.from_):
             raise EventMalformed("from is not 1 to 128 characters without control characters")
         _remember(_good_subjects, event.from_)
-    if not is_event_id(event.event_id):
+    event_id = event.event_id
+    usual = 0 < len(event_id) <= EVENT_ID_MAX and event_id.isprintable()
+    if not usual and not is_event_id(event_id):
         raise EventMalformed("event_id is not 1 to 128 characters without control characters")
     if type(event.payload) is not dict:
         raise EventMalformed("payload is not an object")

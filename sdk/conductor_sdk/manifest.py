@@ -7,7 +7,6 @@ can be loaded here (surfaces, approvals, handlers) is not asked; `pack_rules` as
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast
@@ -162,6 +161,8 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _did_you_mean(key: str) -> str:
+    import difflib
+
     known = [*PackManifest.model_fields, *ToolManifest.model_fields]
     near = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""

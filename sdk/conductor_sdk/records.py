@@ -8,7 +8,7 @@ All times are integer milliseconds since 1970-01-01 UTC and end in `_ms`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import msgspec
 
@@ -65,6 +65,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
     """(pack slug, replay key) pairs that become durable in the same commit."""
 
 
+@final
 class RetryLater(msgspec.Struct, frozen=True):
     """Settle: this attempt failed; the event stays buffered until `not_before_ms`."""
 

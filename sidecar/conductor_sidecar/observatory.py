@@ -40,8 +40,11 @@ class Observatory:
         self.examiner.changed = self._told
         files = {file.name: file for file in (workspace.sidecar_db, workspace.journal_db)}
         self.scraper = Scraper(daemon, parts, self.examiner, stores.vitals, files)
-        self.open_metrics = parts.settings.metrics.open
+
+    @property
+    def open_metrics(self) -> bool:
         """Whether /metrics over TCP needs no token."""
+        return self._parts.settings.metrics.open
 
     async def status(self) -> StatusReport:
         """Return the daemon's status with its health."""

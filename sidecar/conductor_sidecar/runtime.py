@@ -92,8 +92,8 @@ class Daemon:
         self._caught_up = asyncio.Event()
         self._outcomes = 0
         parts.feed.on_settled = self._settled
-        self.http: str | None = None
-        """Where tools are served over TCP; for the report."""
+        self.http: Callable[[], str | None] = lambda: None
+        """Where tools are served over TCP now; for the report."""
         self.ready = asyncio.Event()
         """Set when everything runs; a link may still be connecting."""
 
@@ -126,7 +126,7 @@ class Daemon:
         return StatusReport(
             workspace=parts.workspace, running=True, version=__version__, pid=os.getpid(),
             started=wire_time(self._started), subject=parts.subject, link=parts.keeper.report(),
-            http=self.http,
+            http=self.http(),
             cursor=facts.cursor, backlog=facts.backlog, lanes=parts.dispatcher.lanes(),
             outbox=msgspec.structs.replace(
                 facts.outbox, unconfirmed=parts.uplink.unconfirmed
@@ -220,7 +220,8 @@ class Daemon:
     def _settled(self, outcomes: Sequence[Settled]) -> None:
         self._caught_up.set()
         self._outcomes += len(outcomes)
-        buried = [outcome for outcome in outcomes if isinstance(outcome, Buried)]
+        # Not isinstance: what is not buried would go the long way of its metaclass, each.
+        buried = [outcome for outcome in outcomes if type(outcome) is Buried]
         if buried:
             self._burials.add(buried)
 

@@ -36,6 +36,7 @@ from conductor_sidecar.identity import MEMORY, identify
 from conductor_sidecar.logs import get_logger
 from conductor_sidecar.observatory import Observatory
 from conductor_sidecar.pack_selection import selected_packs
+from conductor_sidecar.reload.live import HELD
 from conductor_sidecar.reload.plan import Planner, Revise
 from conductor_sidecar.reload.reloader import Reloader, Reloading
 from conductor_sidecar.reload.routes import reload_routes
@@ -141,8 +142,9 @@ async def _run(
     )  # fmt: skip
     control.rotation = parts.rotation
     herald, handed, served = service.herald, service.handed, Served()
+    daemon.http = lambda: served.url
     desk, swap = stores.desk.approvals, Swap(parts, stores.outbox, served)
-    planner = Planner(reloading.read, partial(_select, desk), parts.packs)
+    planner = Planner(reloading.read, partial(_select, desk), parts.packs, HELD if handed else ())
     reloader = Reloader(daemon, parts, planner, swap, herald, reloading)
     try:
         # Before anybody can call: what the last process left running is answered now.
@@ -152,7 +154,7 @@ async def _run(
             serving(
                 workspace, settings, stores, control, parts.packs, handed, observed=observed,
                 more=reload_routes(reloader), served=served,
-            ) as daemon.http,
+            ),
             observed.examiner.looking(),
             herald.watching(
                 {"sidecar.db": stores.log.backlog, "journal.db": stores.journal.head},

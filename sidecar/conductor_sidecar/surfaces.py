@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from conductor_sdk.workspace import Workspace, bind_control_socket, remove_control_socket
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from conductor_handlers.toolhost.records import Caller
+    from conductor_sidecar.door import Door
+    from conductor_sidecar.http.listener import TcpSurface
     from conductor_sidecar.mcp.endpoint import McpEndpoint
     from conductor_sidecar.observatory import Observatory
 
@@ -34,14 +37,59 @@ class Served:
         self._makers: list[Callable[[Settings], McpEndpoint]] = []
         self._endpoints: list[McpEndpoint] = []
         self._retired: list[McpEndpoint] = []
+        self._late: Callable[[], Door] | None = None
+        self._door: Door | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where tools are served over TCP; None: nowhere."""
+        return None if self._door is None else self._door.url
 
     def add(self, endpoint: McpEndpoint, again: Callable[[Settings], McpEndpoint]) -> None:
         """Take note of what is served, and of how to put another in its place."""
         self._makers.append(again)
         self._endpoints.append(endpoint)
 
+    async def open(self, door: Callable[[], Door], settings: Settings, *, handed: bool) -> None:
+        """Take note of how the door to TCP is made, and open it where the settings want it.
+
+        Raises:
+            ListenFailed: The address of the configuration cannot be had.
+            ListenRefused: It is not of this machine, and that is not allowed.
+        """
+        self._late = door
+        if handed:
+            self._door = door()
+        await self.prepare(settings)
+        await self.settle()
+
+    async def prepare(self, settings: Settings) -> None:
+        """Listen at another address, if the settings want it; `settle` or `undo` must follow.
+
+        Raises:
+            ListenFailed: It cannot be had; nothing has changed.
+            ListenRefused: It is not of this machine, and that is not allowed; likewise.
+        """
+        if self._door is None and self._late is not None and settings.http.listen is not None:
+            self._door = self._late()
+        if self._door is not None:
+            await self._door.prepare(settings)
+
+    async def undo(self) -> None:
+        """Leave the address that was prepared."""
+        if self._door is not None:
+            await self._door.undo()
+
+    async def settle(self) -> None:
+        """Leave what was served before."""
+        if self._door is not None:
+            await self._door.settle()
+        await self.retire()
+
     def renew(self, settings: Settings) -> None:
         """Serve other settings, packs and tools; requests that have begun end as they began."""
+        if self._door is not None:
+            self._door.renew(settings)
         made = [make(settings) for make in self._makers]
         self._retired += self._endpoints
         self._endpoints = made
@@ -52,7 +100,10 @@ class Served:
             await self._retired.pop().close()
 
     async def close(self) -> None:
-        """End every MCP session."""
+        """End every MCP session, and leave TCP."""
+        door, self._door, self._late = self._door, None, None
+        if door is not None:
+            await door.close()
         self._retired += self._endpoints
         self._endpoints, self._makers = [], []
         await self.retire()
@@ -63,8 +114,8 @@ async def serving(
     workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks,
     handed: socket.socket | None = None, *, observed: Observatory,
     more: Sequence[BaseRoute] = (), served: Served,
-) -> AsyncGenerator[str | None]:  # fmt: skip
-    """Serve for the length of a block; gives the address of the TCP surface, None without one.
+) -> AsyncGenerator[None]:  # fmt: skip
+    """Serve for the length of a block.
 
     A listening socket that the service manager has `handed` over takes the place of `http.listen`.
 
@@ -73,14 +124,20 @@ async def serving(
         ListenFailed: The address of the configuration cannot be had.
         ListenRefused: It is not of this machine, and that is not allowed.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        local = _control_socket(workspace, settings, stores, control, observed, more, served)
-        await stack.enter_async_context(local)
-        if settings.http.listen is None and handed is None:
-            yield None
-        else:
-            tcp = _tcp(workspace, settings, stores, control, packs, handed, observed, served)
-            yield await stack.enter_async_context(tcp)
+    local = _control_socket(workspace, settings, stores, control, observed, more, served)
+    tcp = partial(_tcp, workspace, stores, control, packs, observed)
+
+    def door() -> Door:
+        from conductor_sidecar.door import Door
+
+        return Door(tcp, handed)
+
+    async with local:
+        try:
+            await served.open(door, settings, handed=handed is not None)
+            yield
+        finally:
+            await served.close()
 
 
 @contextlib.asynccontextmanager
@@ -115,48 +172,28 @@ async def _control_socket(
         await server.start(listener)
         yield
     finally:
-        await served.close()
         await server.stop()
         listener.close()
         remove_control_socket(workspace)
 
 
-@contextlib.asynccontextmanager
-async def _tcp(
-    workspace: Workspace, settings: Settings, stores: Stores, control: Control, packs: BoundPacks,
-    handed: socket.socket | None, observed: Observatory, served: Served,
-) -> AsyncGenerator[str | None]:  # fmt: skip
+def _tcp(
+    workspace: Workspace, stores: Stores, control: Control, packs: BoundPacks,
+    observed: Observatory, settings: Settings,
+) -> tuple[TcpSurface, McpEndpoint]:  # fmt: skip
     from conductor_sidecar.http.access import caller_of
     from conductor_sidecar.http.hooks import PREFIX
     from conductor_sidecar.http.listener import TcpSurface
     from conductor_sidecar.http.watch_routes import open_paths, watch_routes
 
-    watching = watch_routes(observed, local=False)
-
-    def made(settings: Settings) -> tuple[TcpSurface, McpEndpoint]:
-        endpoint, mcp = _mcp(settings, control, caller_of)
-        hooks = _hooks(settings, packs)
-        surface = TcpSurface(
-            control.tools, workspace, settings.http, stores.journal, stores.clock,
-            [mcp, *hooks, *watching],
-            signed=(PREFIX,) if hooks else (), open_paths=open_paths(observed),
-        )  # fmt: skip
-        return surface, endpoint
-
-    surface, endpoint = made(settings)
-    async with surface.listening(handed) as listening:
-
-        def again(settings: Settings) -> McpEndpoint:
-            surface, endpoint = made(settings)
-            if listening is not None:
-                listening.renew(surface)
-            return endpoint
-
-        served.add(endpoint, again)
-        try:
-            yield None if listening is None else listening.url
-        finally:
-            await served.close()
+    endpoint, mcp = _mcp(settings, control, caller_of)
+    hooks = _hooks(settings, packs)
+    surface = TcpSurface(
+        control.tools, workspace, settings.http, stores.journal, stores.clock,
+        [mcp, *hooks, *watch_routes(observed, local=False)],
+        signed=(PREFIX,) if hooks else (), open_paths=open_paths(observed),
+    )  # fmt: skip
+    return surface, endpoint
 
 
 def _hooks(settings: Settings, packs: BoundPacks) -> list[BaseRoute]:

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from conductor_adapters.http import HttpPusher
 from conductor_adapters.transport import Adapter, LinkOptions, Transport
 from conductor_handlers.dispatcher import Dispatcher, DispatchSettings
 from conductor_handlers.registry import Registry
 from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.messages import Head, Limits
 from conductor_sdk.errors import ConductorError
-from conductor_sdk.secret import Secret
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar import __version__
 from conductor_sidecar.credentials import Credentials, Identity
@@ -34,7 +32,7 @@ from conductor_sidecar.packs import BoundPacks, Surroundings
 from conductor_sidecar.rotation.assembly import build_rotation
 from conductor_sidecar.rotation.files import Held
 from conductor_sidecar.rotation.fixed import Turning
-from conductor_sidecar.rotation.pusher import PresentPusher
+from conductor_sidecar.rotation.pusher import PresentPusher, Way, has_http
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import LinkSettings, Settings
 from conductor_sidecar.stores import Stores
@@ -42,6 +40,7 @@ from conductor_sidecar.tools import build_tools
 from conductor_sidecar.tracing.provider import open_tracing
 
 if TYPE_CHECKING:
+    from conductor_adapters.http import HttpPusher
     from conductor_sidecar.tracing.pushes import TracedPushes
 
 SOFTWARE = f"conductor-sidecar/{__version__}"
@@ -89,10 +88,10 @@ def build_daemon(
         window=settings.dispatch.window, observer=feed, subject=subject,
         tracer=tracer,
     )  # fmt: skip
-    rotation = build_rotation(held, credentials, stores, feed, settings.link)
+    rotation = build_rotation(held, credentials, stores, feed, lambda: parts.settings.link)
     keeper = _keeper(around, downlink, uplink, packs, credentials, rotation, lambda: parts.settings)
     rotation.reconnect = keeper.reconnect
-    fallback = _fallback(around, keeper, credentials, pushes)
+    fallback = _fallback(around, keeper, credentials, lambda: parts.settings.link, pushes)
     parts = Parts(
         workspace.shown, subject, settings, clock, stores.desk, feed, dispatcher, downlink,
         uplink, keeper, fallback, packs, tools, tallies, rotation, tracing,
@@ -156,20 +155,26 @@ def _options(link: LinkSettings) -> LinkOptions:
 
 
 def _fallback(
-    around: _Around, keeper: Keeper, credentials: Credentials, tracer: TracedPushes | None
-) -> HttpFallback | None:
-    link, address = around.settings.link, credentials.present.address
-    if link.http_fallback_after_s is None or not address.startswith(("ws://", "wss://")):
+    around: _Around, keeper: Keeper, credentials: Credentials, link: Callable[[], LinkSettings],
+    tracer: TracedPushes | None,
+) -> HttpFallback | None:  # fmt: skip
+    if not has_http(credentials.present.address):
         return None
 
-    def pusher(credential: Secret) -> HttpPusher:
-        return HttpPusher(
-            http_base(address), credential, ca_file=link.ca_file,
-            allow_plaintext=link.allow_plaintext,
-        )  # fmt: skip
+    def way() -> Way:
+        present, now = credentials.present, link()
+        return Way(present.address, present.credential, now.ca_file, now.allow_plaintext)
 
     return HttpFallback(
-        PresentPusher(pusher, lambda: credentials.present.credential), around.stores.outbox,
-        keeper, around.stores.clock, around.feed,
-        subject=around.subject, after_s=link.http_fallback_after_s, tracer=tracer,
+        PresentPusher(_pusher, way), around.stores.outbox, keeper, around.stores.clock, around.feed,
+        subject=around.subject, after_s=lambda: link().http_fallback_after_s, tracer=tracer,
+    )  # fmt: skip
+
+
+def _pusher(way: Way) -> HttpPusher:
+    from conductor_adapters.http import HttpPusher
+
+    return HttpPusher(
+        http_base(way.link), way.credential, ca_file=way.ca_file,
+        allow_plaintext=way.allow_plaintext,
     )  # fmt: skip

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import starmap
-from zlib import crc32
 
 import msgspec
 
 from conductor_sdk.records import Outgoing
 from conductor_state import outbox_gone
+from conductor_state.event_sums import checksum_of
 from conductor_state.outbox_caps import REST, OutboxCaps, Pool
 from conductor_state.outbox_counts import Changes, Row
 from conductor_state.outbox_gone import Departure
@@ -163,11 +163,6 @@ class OutboxTables:
                 break
         connection.executemany(self._sql["forget_gone"], forgotten)
         return events
-
-
-def checksum_of(event_id: str, kind: str, body: bytes) -> int:
-    """Return what is stored beside an event to notice damage."""
-    return crc32(body, crc32(f"{event_id} {kind}".encode()))
 
 
 def _runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -11,9 +11,10 @@ import sqlite3
 from conductor_sdk.records import KindCounts, OutboxDepth, Queued
 from conductor_state import outbox_gone
 from conductor_state.errors import StoreCorrupt
+from conductor_state.event_sums import checksum_of
 from conductor_state.outbox_counts import LOST, Changes
 from conductor_state.outbox_gone import Gone
-from conductor_state.outbox_tables import OutboxTables, checksum_of
+from conductor_state.outbox_tables import OutboxTables
 from conductor_state.queries import load_queries
 
 _PAGE = 256
@@ -40,8 +41,7 @@ class OutboxViews:
             size += len(row[3])
             if events and size > max_bytes:
                 break
-            checksum = row[6]
-            if checksum is not None and checksum != checksum_of(row[1], row[2], row[3]):
+            if row[6] != checksum_of(row[1], row[2], row[3]):
                 raise StoreCorrupt(f"the checksum of queued event {row[0]} does not match")
             events.append(Queued(*row[:6]))
         return events

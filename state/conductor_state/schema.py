@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from conductor_state.errors import SchemaTooNew, StoreCorrupt
+from conductor_state.event_sums import teach
 from conductor_state.storage import DISK, Storage
 
 VERSION_MAX = 10_000
@@ -41,6 +42,7 @@ class Schema(msgspec.Struct, frozen=True):
         if not 0 < found <= self.version:
             return True  # `migrate` judges the version
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            teach(fresh)
             for script in self.migrations[:found]:
                 fresh.executescript(script)
             return _statements(fresh) <= _statements(connection)
@@ -78,6 +80,7 @@ def migrate(
         raise SchemaTooNew(f"{path} has version {found}, this program knows {schema.version}")
     if 0 < found < schema.version:
         storage.back_up(connection, path.with_name(f"{path.name}.v{found}.bak"))
+    teach(connection)
     for number, script in enumerate(schema.migrations[found:], start=found + 1):
         try:
             connection.executescript(

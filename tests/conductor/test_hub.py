@@ -22,6 +22,7 @@ from conductor_protocol.messages import (
 )
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.errors import EventMalformed
+from conductor_server.delivery import Delivery
 from conductor_server.errors import RestartUnavailable
 from conductor_server.fault_plan import parse_faults
 from conductor_server.faults import FaultBoard
@@ -357,6 +358,29 @@ async def test_a_session_ends_at_whatever_moment_it_is_told_to(bench: Any, event
             await bench.conductor._end_sessions(1001, "now")
             await bench.tasks[-1]
         await sidecar.closed()
+
+
+async def test_sessions_are_told_in_the_order_in_which_they_began(
+    bench: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"ws-{number}" for number in range(12)]
+    sidecars = []
+    for count, name in enumerate(names, 1):
+        sidecars.append(await bench.connect(name))
+        await sidecars[-1].hello()
+        await eventually(lambda count=count: len(bench.conductor._sessions) == count)
+    told: list[str] = []
+    real = Delivery.stop
+
+    def stop(self: Delivery, code: int, reason: str) -> None:
+        told.append(self.workspace)
+        real(self, code, reason)
+
+    monkeypatch.setattr(Delivery, "stop", stop)
+    await bench.conductor.restart()
+    for sidecar in sidecars:
+        await sidecar.closed()
+    assert names == told
 
 
 async def test_drain_is_announced_before_the_link_is_closed(bench: Any) -> None:

@@ -246,7 +246,7 @@ async def test_a_client_that_vanishes_leaves_no_session_behind(served: Any, unti
     sidecar.link.socket.transport.abort()
 
     await until(records, "disconnected")
-    assert set() == served.conductor._sessions
+    assert {} == served.conductor._sessions
 
 
 @pytest.mark.parametrize("fault", ["black_hole", "down.drop=1", "up.drop=1"])

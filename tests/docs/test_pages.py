@@ -19,7 +19,13 @@ GENERATED = ("reference/commands.md", "reference/errors.md", "reference/settings
 EXECUTED = {
     "README.md": "test_readme",
     "docs/how-to/backup.md": "../sidecar/backup/test_backup_page",
+    "docs/how-to/flows-in-the-sidecar.md": "../packs/flows/test_flows_page",
     "docs/how-to/diagnose.md": "../sidecar/diagnosis/test_diagnose_page",
+    "docs/how-to/flows.md": "../flows/examples/test_flow_pages",
+    "docs/how-to/flows/bind-capabilities.md": "../flows/examples/test_flow_pages",
+    "docs/how-to/flows/halt-and-resume.md": "../flows/examples/test_flow_pages",
+    "docs/how-to/flows/serve-over-http.md": "../flows/examples/test_flow_pages",
+    "docs/how-to/flows/test-a-flow.md": "../flows/examples/test_flow_pages",
     "docs/how-to/mcp-clients.md": "../sidecar/mcp/test_mcp_clients_page",
     "docs/how-to/plan.md": "../packs/plan/test_plan_how_to",
     "docs/how-to/practise-a-bad-day.md": "test_how_to",
@@ -36,6 +42,7 @@ EXECUTED = {
     "docs/reference/journal.md": "test_reference_pages",
     "docs/reference/tools-http.md": "test_tools_http",
     "docs/operations.md": "test_operations",
+    "docs/tutorial/first-flow.md": "../flows/examples/test_flow_pages",
     "docs/tutorial/first-pack.md": "test_first_pack",
 }
 """Pages with blocks that are executed, and the test beside this one that does it."""

@@ -251,6 +251,14 @@ def test_an_event_too_deep_for_any_parser_is_refused_alone_and_does_not_end_the_
     assert [(r.sequence, r.code) for r in refused] == [(2, "EVENT_TOO_DEEP")]
 
 
+def test_a_deep_frame_whose_string_has_no_end_is_refused_in_one_pass() -> None:
+    # A pattern that tries again from each quotation mark would take hours.
+    frame = b'{"type":"events","first":1,"events":[' + b"[" * 50_000 + b'"' + b'\\"' * 500_000
+
+    with pytest.raises(errors.MalformedFrame):
+        decode_conductor(frame, Limits(max_frame_bytes=len(frame), max_event_bytes=len(frame)))
+
+
 def test_the_limits_that_hold_are_the_smaller_of_each_field() -> None:
     ours, theirs = Limits(max_depth=4, max_keys=9), Limits(max_depth=8, max_keys=3)
 

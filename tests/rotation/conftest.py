@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import delivery_pack
-from delivery_world import SUBJECT
-from installed import install
+from delivery_world import install_delivery_pack
 from rotation_world import RotationWorld
 
 
 @pytest.fixture
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RotationWorld]:
     """Both ends, neither of them running."""
-    installed = install(tmp_path / "installed", packs={"delivery_pack": "delivery_pack:pack"})
-    monkeypatch.syspath_prepend(str(installed))
-    monkeypatch.setattr(delivery_pack, "desk", delivery_pack.Desk())
-    (tmp_path / SUBJECT).mkdir()
+    install_delivery_pack(tmp_path, monkeypatch)
     made = RotationWorld(tmp_path)
     yield made
     await made.end()

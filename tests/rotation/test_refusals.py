@@ -21,6 +21,7 @@ from conductor_sidecar.rotation.fetch import HttpEndpoint
 from conductor_sidecar.rotation.files import EnrollmentFiles
 from conductor_sidecar.rotation.means import Means
 from conductor_sidecar.rotation.turn import Rotation
+from conductor_sidecar.settings import LinkSettings
 from conductor_state.enrollment import Enrollment
 from conductor_state.identity import (
     CredentialFiles,
@@ -56,7 +57,7 @@ class Storm:
         self.rotation = Rotation(
             Means(
                 credentials=credentials, files=EnrollmentFiles(CredentialFiles(workspace, clock)),
-                endpoint=HttpEndpoint(clock, ca_file=None, allow_plaintext=False),
+                endpoint=HttpEndpoint(clock, LinkSettings),
                 journal=self.bench.journal, feed=feed, clock=clock, random=lambda: 0.5,
                 crash_point=lambda _: None,
             ),

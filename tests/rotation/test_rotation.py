@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 import pytest
 
@@ -18,8 +16,6 @@ from conductor_server.errors import (
 )
 from conductor_server.rotation import URL, version_of
 from conductor_state.identity import CredentialFiles, read_enrollment
-from delivery_world import PATIENCE_S
-from rotation_deaths import Life
 from rotation_world import RotationWorld
 
 
@@ -136,14 +132,7 @@ async def test_a_candidate_that_is_refused_does_not_cost_the_link(world: Rotatio
 async def test_an_enrollment_meanwhile_beats_a_candidate(world: RotationWorld) -> None:
     await world.open()
     await world.order()
-    world.crash_point = life = Life("candidate.durable")
-    await world.start()
-    async with asyncio.timeout(PATIENCE_S):
-        await life.over.wait()
-    assert world.daemon is not None
-    world.daemon.cancel()
-    await asyncio.gather(world.daemon, return_exceptions=True)
-    world.daemon, world.crash_point = None, Life()
+    await world.die_at("candidate.durable")
     assert world.candidate.exists()
     world.workspace.enrollment.unlink()
     await world._enroll(f"ws://127.0.0.1:{world._port}/link")
@@ -179,14 +168,7 @@ async def test_an_enrollment_that_expired_here_is_no_obstacle_for_its_candidate(
 ) -> None:
     await world.open()
     await world.order()
-    world.crash_point = life = Life("candidate.durable")
-    await world.start()
-    async with asyncio.timeout(PATIENCE_S):
-        await life.over.wait()
-    assert world.daemon is not None
-    world.daemon.cancel()
-    await asyncio.gather(world.daemon, return_exceptions=True)
-    world.daemon, world.crash_point = None, Life()
+    await world.die_at("candidate.durable")
     file = {**world.file, "version": 2, "expires_at": "2020-01-01T00:00:00Z"}
     world.workspace.enrollment.write_bytes(msgspec.json.encode(file))
     await world.start()

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,6 +77,23 @@ def test_a_malformed_event_is_refused(changes: dict[str, Any]) -> None:
 def test_any_bytes_are_an_event_or_a_coded_refusal(raw: bytes) -> None:
     with contextlib.suppress(EventMalformed):
         parse_event(raw)
+
+
+def test_a_refusal_names_the_same_field_in_every_process() -> None:
+    code = (
+        "from conductor_sdk.event import parse_event\n"
+        "from conductor_sdk.errors import EventMalformed\n"
+        "try: parse_event(b'{\"schema_version\": 2}')\n"
+        "except EventMalformed as error: print(error.detail)"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in range(4)
+    }  # fmt: skip
+    assert {"Expected `str`, got `null` - at `$.kind`\n"} == said
 
 
 def test_very_deep_json_is_refused_without_a_crash() -> None:

@@ -41,7 +41,9 @@ async def made(pusher: Scripted, *ids: str) -> tuple[HttpFallback, MemoryOutbox,
     outbox = MemoryOutbox(clock=clock)
     if ids:
         await outbox.put([Outgoing(one, "demo:thing", one.encode()) for one in ids])
-    fallback = HttpFallback(pusher, outbox, link, clock, Feed(clock), subject="ws", after_s=60.0)
+    fallback = HttpFallback(
+        pusher, outbox, link, clock, Feed(clock), subject="ws", after_s=lambda: 60.0
+    )
     return fallback, outbox, link
 
 
@@ -125,7 +127,7 @@ async def test_what_was_confirmed_is_recorded_and_what_was_not_is_not() -> None:
     await outbox.put([Outgoing(one, "demo:thing", one.encode()) for one in "abc"])
     fallback = HttpFallback(
         Scripted("accepted", "unconfirmed", "rejected"), outbox, Link(), clock, Feed(clock),
-        subject="ws", after_s=60.0, tracer=recorder,
+        subject="ws", after_s=lambda: 60.0, tracer=recorder,
     )  # fmt: skip
     assert 2 == await fallback.drain()
     assert [("a", "accepted"), ("c", "rejected")] == recorder.seen

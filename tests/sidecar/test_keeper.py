@@ -3,62 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 
 from conductor_adapters.transport import ConductorBusy, ConnectFailed, CredentialRefused
-from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.messages import Bye, Drain, Events
 from conductor_sdk.records import Cursor
-from conductor_sidecar.delivery.keeper import Keeper
 from conductor_state.errors import StoreCorrupt, StoreFull
-from link_bench import EPOCH, Conductor, LinkBench, until, up_event
+from link_bench import EPOCH, KeeperBench, until, up_event
 from virtual_time import turns, virtual
 
 SPREAD_S = 30.0
 CAP_S = 300.0
 
 
-class Setting:
-    """A keeper with everything it needs; `roll` is what its dice show."""
-
-    def __init__(self, *, roll: float = 1.0, changed: Callable[[], bool] = lambda: False) -> None:
-        self.bench = LinkBench()
-        self.conductor = Conductor()
-        policy = BackoffPolicy(first_spread_s=SPREAD_S, cap_s=CAP_S)
-        self.keeper = Keeper(
-            self.conductor.connect, downlink=self.bench.downlink, uplink=self.bench.uplink,
-            feed=self.bench.feed, clock=self.bench.clock, backoff=Backoff(policy, lambda: roll),
-            cursor=self.bench.log.cursor, head=_no_head, packs=list, software="test/1",
-            adapter="memory", address="memory://home", changed=changed,
-        )  # fmt: skip
-        self.task: asyncio.Task[None] | None = None
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[Conductor]:
-        async with self.bench.running():
-            self.task = asyncio.create_task(self.keeper.run(), name="keeper")
-            try:
-                yield self.conductor
-            finally:
-                self.task.cancel()
-                await asyncio.gather(self.task, return_exceptions=True)
-
-    def state(self) -> tuple[str, str]:
-        report = self.keeper.report()
-        return report.state, report.reason.split(":")[0]
-
-
-async def _no_head() -> None:
-    return None
-
-
 @virtual
 async def test_a_refused_credential_at_the_start_ends_the_keeper() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     setting.conductor.answer = CredentialRefused("revoked")
     with pytest.raises(CredentialRefused):
         await setting.keeper.run()
@@ -66,7 +28,7 @@ async def test_a_refused_credential_at_the_start_ends_the_keeper() -> None:
 
 @virtual
 async def test_a_refusal_after_failed_tries_is_still_one_at_the_start() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         conductor.answer = ConnectFailed("nobody there")
         await until(lambda: len(conductor.tries) == 2)
@@ -78,7 +40,7 @@ async def test_a_refusal_after_failed_tries_is_still_one_at_the_start() -> None:
 
 @virtual
 async def test_a_refusal_after_a_session_is_waited_out_a_minute_at_a_time() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         conductor.answer = CredentialRefused("revoked")
@@ -92,7 +54,7 @@ async def test_a_refusal_after_a_session_is_waited_out_a_minute_at_a_time() -> N
 @virtual
 async def test_a_changed_enrollment_is_tried_at_once() -> None:
     changes = [False]
-    setting = Setting(changed=lambda: changes[0])
+    setting = KeeperBench(changed=lambda: changes[0])
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         conductor.answer = CredentialRefused("revoked")
@@ -106,7 +68,7 @@ async def test_a_changed_enrollment_is_tried_at_once() -> None:
 
 @virtual
 async def test_failed_tries_are_ever_further_apart_up_to_the_cap() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         conductor.answer = ConnectFailed("nobody there")
         await until(lambda: len(conductor.tries) == 8)
@@ -116,7 +78,7 @@ async def test_failed_tries_are_ever_further_apart_up_to_the_cap() -> None:
 
 @virtual
 async def test_the_first_try_after_a_lost_link_is_spread() -> None:
-    setting = Setting(roll=0.5)
+    setting = KeeperBench(roll=0.5)
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         await end.link.close(1012)
@@ -126,7 +88,7 @@ async def test_the_first_try_after_a_lost_link_is_spread() -> None:
 
 @virtual
 async def test_a_busy_conductor_is_left_alone_for_as_long_as_it_asks() -> None:
-    setting = Setting(roll=0.0)
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         conductor.answer = ConductorBusy("come back", retry_after_s=77.0)
         await until(lambda: len(conductor.tries) == 3)
@@ -135,7 +97,7 @@ async def test_a_busy_conductor_is_left_alone_for_as_long_as_it_asks() -> None:
 
 @virtual
 async def test_a_draining_conductor_is_followed_to_its_new_address() -> None:
-    setting = Setting(roll=0.0)
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         await end.say(Drain(retry_after_s=5.0, address="memory://elsewhere"))
@@ -149,7 +111,7 @@ async def test_a_draining_conductor_is_followed_to_its_new_address() -> None:
 
 @virtual
 async def test_a_new_address_where_nobody_is_is_given_up() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         await end.say(Drain(retry_after_s=5.0, address="memory://elsewhere"))
@@ -161,7 +123,7 @@ async def test_a_new_address_where_nobody_is_is_given_up() -> None:
 
 @virtual
 async def test_a_hole_is_resumed_at_once_but_not_for_ever() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         for _ in range(5):
             end, _ = await conductor.welcomed()
@@ -172,7 +134,7 @@ async def test_a_hole_is_resumed_at_once_but_not_for_ever() -> None:
 
 @virtual
 async def test_the_next_hello_presents_the_session_and_what_is_stored() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         end, first = await conductor.welcomed(session="ses-9")
         await end.events(1, 1, 2)
@@ -185,7 +147,7 @@ async def test_the_next_hello_presents_the_session_and_what_is_stored() -> None:
 
 @virtual
 async def test_what_a_link_brought_is_stored_before_the_next_hello() -> None:
-    setting = Setting(roll=0.0)
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         setting.bench.log.turning.clear()
@@ -201,7 +163,7 @@ async def test_what_a_link_brought_is_stored_before_the_next_hello() -> None:
 
 @virtual
 async def test_a_disk_that_was_full_costs_a_link_and_nothing_else() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         setting.bench.log.refuse_receive = StoreFull("no room")
@@ -216,7 +178,7 @@ async def test_a_disk_that_was_full_costs_a_link_and_nothing_else() -> None:
 
 @virtual
 async def test_a_result_that_a_full_disk_refused_is_asked_for_again() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         await setting.bench.uplink.publish([up_event(1)])
         end, _ = await conductor.welcomed()
@@ -234,7 +196,7 @@ async def test_a_result_that_a_full_disk_refused_is_asked_for_again() -> None:
 
 @virtual
 async def test_a_broken_store_ends_the_keeper() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         await setting.bench.uplink.publish([up_event(1)])
         setting.bench.outbox.refuse_take = StoreCorrupt("torn")
@@ -247,7 +209,7 @@ async def test_a_broken_store_ends_the_keeper() -> None:
 
 @virtual
 async def test_leaving_an_open_link_says_goodbye() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed()
         await setting.keeper.leave("sidecar stops")
@@ -259,7 +221,7 @@ async def test_leaving_an_open_link_says_goodbye() -> None:
 
 @virtual
 async def test_leaving_while_waiting_ends_at_once() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         conductor.answer = ConnectFailed("nobody there")
         await until(lambda: setting.state()[0] == "waiting")
@@ -271,7 +233,7 @@ async def test_leaving_while_waiting_ends_at_once() -> None:
 
 @virtual
 async def test_a_keeper_in_a_hurry_does_not_wait() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         conductor.answer = ConnectFailed("nobody there")
         await until(lambda: setting.state()[0] == "waiting")
@@ -283,7 +245,7 @@ async def test_a_keeper_in_a_hurry_does_not_wait() -> None:
 
 @virtual
 async def test_the_report_says_how_the_link_stands() -> None:
-    setting = Setting()
+    setting = KeeperBench()
     async with setting.kept() as conductor:
         conductor.answer = ConnectFailed("nobody there")
         await until(lambda: setting.state()[0] == "waiting")
@@ -301,7 +263,7 @@ async def test_the_report_says_how_the_link_stands() -> None:
 
 @virtual
 async def test_a_link_that_nobody_welcomes_is_closed_and_tried_again() -> None:
-    setting = Setting(roll=0.0)
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         await conductor.arrival()
         await conductor.welcomed()

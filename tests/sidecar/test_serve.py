@@ -24,8 +24,7 @@ from conductor_state.enrollment import Enrollment, EnrollmentMissing
 from conductor_state.identity import write_enrollment
 from conductor_state.lock import WorkspaceBusy
 from delivery_pack import ASKED, QUEUED
-from delivery_world import PATIENCE_S, SUBJECT, World
-from installed import install
+from delivery_world import PATIENCE_S, SUBJECT, World, install_delivery_pack
 
 MEMORY = Settings(
     link=LinkSettings(adapter="memory"),
@@ -37,14 +36,7 @@ MEMORY = Settings(
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace beside the delivery pack, with a fresh desk."""
-    installed = install(
-        tmp_path / "installed", packs={"delivery_pack": "delivery_pack:pack"},
-        adapters={"inprocess": "conductor_adapters.memory:adapter"},
-    )  # fmt: skip
-    monkeypatch.syspath_prepend(str(installed))
-    monkeypatch.setattr(delivery_pack, "desk", delivery_pack.Desk())
-    (tmp_path / SUBJECT).mkdir()
-    return resolve_workspace(tmp_path / SUBJECT)
+    return resolve_workspace(install_delivery_pack(tmp_path, monkeypatch))
 
 
 class Served:

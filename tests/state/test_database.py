@@ -26,6 +26,7 @@ from conductor_state.errors import (
     StoreIOError,
     StoreLocked,
 )
+from conductor_state.event_sums import teach
 from conductor_state.schema import Schema, load_schema
 from conductor_state.testing.faults import FailingConnection
 
@@ -306,6 +307,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("name", ["sidecar", "conductor"])
 def test_shipped_schemas_apply_to_an_empty_file(name: str) -> None:
     connection = sqlite3.connect(":memory:")
+    teach(connection)
     for script in load_schema(name).migrations:
         connection.executescript(script)
     connection.close()

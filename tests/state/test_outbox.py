@@ -18,7 +18,7 @@ from conductor_state.errors import StateError
 from conductor_state.memory.outbox import MemoryOutbox
 from conductor_state.outbox import SqliteOutbox
 from conductor_state.outbox_caps import Caps, OutboxCaps
-from conductor_state.schema import load_schema
+from conductor_state.schema import Schema, load_schema
 from conductor_state.testing.outbox import (
     KIND,
     OTHER,
@@ -304,3 +304,35 @@ async def test_refused_and_stored_calls_of_one_commit_do_not_touch_each_other(
     assert ids == ["e", "f", "o3", "g", "h"]
     assert story is not None
     assert story.state == "dropped"
+
+
+async def test_an_event_that_an_older_program_queued_gets_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.db"
+    older = load_schema("sidecar").migrations[:4]
+    database = await Database.open(path, schema=Schema("sidecar", older), clock=ManualClock())
+    await database.write(
+        lambda c: c.execute(
+            "INSERT INTO outbox (event_id, kind, put_ms, body) VALUES ('old', ?, 1, x'7b7d')",
+            (KIND,),
+        ) and None
+    )  # fmt: skip
+    await database.close()
+
+    async with opened(path) as outbox:
+        assert ["old"] == await queued_ids(outbox)
+
+
+@pytest.mark.parametrize("change", ["checksum = NULL", "body = x'5b5d'", "kind = 'acme:other'"])
+async def test_an_event_that_is_not_what_was_queued_is_not_sent(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "sidecar.db"
+    async with opened(path) as outbox:
+        await outbox.put(events("a"))
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE outbox SET {change}")
+    connection.close()
+
+    async with opened(path) as outbox:
+        with pytest.raises(StateError, match="checksum"):
+            await queued_ids(outbox)

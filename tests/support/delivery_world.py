@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import pytest
 
 import delivery_pack
 from conductor_adapters.memory import listen
@@ -43,12 +44,40 @@ from conductor_sidecar.settings import (
 from conductor_state.enrollment import Enrollment
 from conductor_state.identity import write_enrollment
 from delivery_pack import ASKED
+from installed import install
 
 SUBJECT = "delivery-ws"
 PATIENCE_S = 20.0
 BEAT_S = 0.2
 AdapterName = Literal["websocket", "inprocess"]
 HUB = HubSettings(beat_s=BEAT_S, hello_s=0.5, close_s=0.5, drain_s=0.3)
+
+
+async def begun(serving: Coroutine[Any, Any, None], ready: asyncio.Event) -> asyncio.Task[None]:
+    """Run a sidecar as a task, and wait until it handles events or has failed."""
+    daemon = asyncio.create_task(serving, name="sidecar")
+    waiting = asyncio.create_task(ready.wait(), name="ready")
+    await asyncio.wait({daemon, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if daemon.done():
+        daemon.result()
+    return daemon
+
+
+def install_delivery_pack(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, **also: str
+) -> Path:  # fmt: skip
+    """Make the delivery pack and the in-process adapter importable, with a fresh desk.
+
+    `also` are further packs, by entry point. Returns where a workspace may be made.
+    """
+    packs = {"delivery_pack": "delivery_pack:pack", **also}
+    adapters = {"inprocess": "conductor_adapters.memory:adapter"}
+    installed = install(directory / "installed", packs=packs, adapters=adapters)
+    monkeypatch.syspath_prepend(str(installed))
+    monkeypatch.setattr(delivery_pack, "desk", delivery_pack.Desk())
+    (directory / SUBJECT).mkdir()
+    return directory / SUBJECT
 
 
 class World:
@@ -202,13 +231,7 @@ class World:
             ready=ready,
             machine=Machine(crash_point=self.crash_point),
         )
-        daemon = asyncio.create_task(serving, name="sidecar")
-        waiting = asyncio.create_task(ready.wait(), name="ready")
-        await asyncio.wait({daemon, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if daemon.done():
-            daemon.result()
-        self.daemon, self._stop = daemon, stop
+        self.daemon, self._stop = await begun(serving, ready), stop
 
     async def stop(self) -> None:
         """Stop the daemon as SIGTERM does."""

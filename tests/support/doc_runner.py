@@ -162,7 +162,9 @@ class Reader:
         program = Running(line, self.directory, environment(self.programs))
         started = self._ends.enter_context(program)
         self.running.append(started)
-        if command.startswith("conductor sidecar"):
+        if command.startswith("flows run serve"):
+            started.wait_for(r"Ctrl-C stops")
+        elif command.startswith("conductor sidecar"):
             started.wait_for(r'"ready"|\bready\b')
         elif command.startswith("conductor dev") and " events" not in command:
             started.wait_for(r"listening on \S+(?:.|\n)*enroll")
@@ -190,6 +192,8 @@ class Reader:
 def stays(command: str) -> bool:
     """Tell whether a command runs until Ctrl-C."""
     words = command.split()
+    if words[:3] == ["flows", "run", "serve"]:
+        return True
     if words[0] != "conductor" or {"--help", "--count"} & set(words):
         return False
     if {"--watch", "--follow", "-f"} & set(words) or words[1] in {"sidecar", "events"}:

@@ -14,6 +14,7 @@ from conductor_adapters.transport import LinkClosed, Transport, TransportError
 from conductor_handlers.dispatcher import Dispatcher
 from conductor_handlers.settlement import RetryPolicy
 from conductor_handlers.subscribers import Routes, Subscriber
+from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.codec import decode_sidecar, encode
 from conductor_protocol.effects import Arrived, Close, Connected, Deliver
 from conductor_protocol.messages import (
@@ -36,6 +37,7 @@ from conductor_sdk.event_builder import build_kernel_event_v2
 from conductor_sdk.handler import Handled
 from conductor_sdk.records import Arrival, Position, Receipt
 from conductor_sidecar.delivery.downlink import GAP_KIND, Downlink
+from conductor_sidecar.delivery.keeper import Keeper
 from conductor_sidecar.delivery.link import Link
 from conductor_sidecar.delivery.uplink import Uplink
 from conductor_sidecar.feed import Feed
@@ -308,6 +310,47 @@ class LinkBench:
 
     async def up_counts(self, kind: str = QUEUED) -> Any:
         return (await self.outbox.counts())[kind]
+
+
+class KeeperBench:
+    """A keeper with everything it needs; `roll` is what its dice show."""
+
+    def __init__(
+        self, *, roll: float = 1.0, spread_s: float = 30.0,
+        changed: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self.bench = LinkBench()
+        self.conductor = Conductor()
+        policy = BackoffPolicy(first_spread_s=spread_s, cap_s=300.0)
+        self.keeper = Keeper(
+            self.conductor.connect, downlink=self.bench.downlink, uplink=self.bench.uplink,
+            feed=self.bench.feed, clock=self.bench.clock, backoff=Backoff(policy, lambda: roll),
+            cursor=self.bench.log.cursor, head=_no_head, packs=list, software="test/1",
+            adapter="memory", address="memory://home", changed=changed,
+        )  # fmt: skip
+        self.task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[Conductor]:
+        async with self.bench.running():
+            self.task = asyncio.create_task(self.keeper.run(), name="keeper")
+            try:
+                yield self.conductor
+            finally:
+                self.task.cancel()
+                await asyncio.gather(self.task, return_exceptions=True)
+
+    def state(self) -> tuple[str, str]:
+        """The state of the link, and the code of its reason."""
+        report = self.keeper.report()
+        return report.state, report.reason.split(":")[0]
+
+    def handled(self, *numbers: int) -> bool:
+        return self.bench.handled == list(numbers)
+
+
+async def _no_head() -> None:
+    return None
 
 
 class Talk:

@@ -14,9 +14,10 @@ from pathlib import Path
 COMMAND = """\
 #!{python}
 import sys
-from conductor_sidecar.cli.main import main
+from {module} import main
 sys.exit(main())
 """
+COMMANDS = {"conductor": "conductor_sidecar.cli.main", "flows": "conductor_flows.cli.main"}
 
 
 def make_environment(directory: Path) -> Path:
@@ -29,7 +30,9 @@ def make_environment(directory: Path) -> Path:
     outer = sysconfig.get_path("purelib")
     line = f"import site; site.addsitedir({outer!r})\n"
     (packages / "outer.pth").write_text(line, encoding="utf-8")
-    command = programs / "conductor"
-    command.write_text(COMMAND.format(python=programs / "python"), encoding="utf-8")
-    command.chmod(0o755)
+    for name, module in COMMANDS.items():
+        command = programs / name
+        text = COMMAND.format(python=programs / "python", module=module)
+        command.write_text(text, encoding="utf-8")
+        command.chmod(0o755)
     return programs

@@ -1,7 +1,7 @@
 """Packs of the reload suites, with their manifests in files beside this module's copy.
 
 `install_packs` writes two of them as modules of their own: `reload_steady`, whose handler counts
-what it sees, and `reload_guest`, which comes and goes.
+what it sees, and `reload_guest`, which comes and goes and chooses its tools by a function.
 """
 
 from __future__ import annotations
@@ -77,10 +77,19 @@ def context(ctx):
     return ctx
 
 
+manifest = PackManifest.from_yaml(Path(__file__).with_name("manifest.yaml"))
+
+
+def toolset(config):
+    if config.get("toolset") == "own":
+        return [tool.model_copy(update={{"title": "Made in code"}}) for tool in manifest.tools]
+    return manifest.tools
+
+
 pack = Pack(
-    manifest=PackManifest.from_yaml(Path(__file__).with_name("manifest.yaml")),
+    manifest=manifest,
     handlers={{"{asked}": Subscription(on_asked, partition_key=lane)}},
-    context=context, background=background,
+    context=context, background=background, toolset=toolset if {chooses} else None,
 )
 '''
 
@@ -108,7 +117,9 @@ def install_packs(directory: Path) -> Path:
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
         (package / "manifest.yaml").write_text(manifest(slug))
-        (package / "pack.py").write_text(_MODULE.format(slug=slug, asked=ASKED))
+        (package / "pack.py").write_text(
+            _MODULE.format(slug=slug, asked=ASKED, chooses=slug == GUEST)
+        )
         points[module_of(slug)] = f"{module_of(slug)}.pack:pack"
     return install(
         directory, packs=points, adapters={"inprocess": "conductor_adapters.memory:adapter"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from conductor_sidecar.config import load_configuration
 from conductor_sidecar.reload.reloader import Reloading
 from conductor_sidecar.serve import Service, serve
 from conductor_sidecar.settings import Settings
-from delivery_world import World
+from delivery_world import World, begun
 from reload_pack import GUEST, STEADY, manifest, module_of
 
 SETTINGS: dict[str, Any] = {
@@ -79,13 +81,7 @@ class ReloadWorld(World):
             reloading=self.reloading,
             service=self.service,
         )
-        daemon = asyncio.create_task(serving, name="sidecar")
-        waiting = asyncio.create_task(ready.wait(), name="ready")
-        await asyncio.wait({daemon, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if daemon.done():
-            daemon.result()
-        self.daemon, self._stop = daemon, stop
+        self.daemon, self._stop = await begun(serving, ready), stop
 
     def _took(self, settings: Settings) -> None:
         self.applied[:] = [*self.applied[-3:], settings]
@@ -101,6 +97,22 @@ class ReloadWorld(World):
         except SidecarAnswered as error:
             return dict(error.data)
         raise AssertionError(f"not refused: {report}")
+
+    async def tcp_tools(self) -> list[str]:
+        """The names of the tools that a caller over TCP sees."""
+        address = str((await self.status())["http"]).removeprefix("http://")
+        token = self.workspace.http_token.read_text().strip()
+
+        def asked() -> Any:
+            connection = http.client.HTTPConnection(address, timeout=20)
+            try:
+                connection.request("GET", "/tools", headers={"Authorization": f"Bearer {token}"})
+                return json.loads(connection.getresponse().read())
+            finally:
+                connection.close()
+
+        answer = await asyncio.to_thread(asked)
+        return sorted(tool["name"] for tool in answer["tools"])
 
     async def loaded(self) -> list[str]:
         """The slugs of loaded packs of ours."""

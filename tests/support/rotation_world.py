@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from conductor_sdk.secret import Secret
 from conductor_server.rotation import Ordered
 from conductor_state.enrollment import Enrollment
 from conductor_state.identity import candidate_path, write_enrollment
-from delivery_world import SUBJECT, World
+from delivery_world import PATIENCE_S, SUBJECT, World
+from rotation_deaths import Life
 
 
 class RotationWorld(World):
@@ -41,6 +43,18 @@ class RotationWorld(World):
     @property
     def candidate(self) -> Path:
         return candidate_path(self.workspace)
+
+    async def die_at(self, point: str) -> None:
+        """Start a sidecar that dies at a point of its rotation; the next one lives."""
+        self.crash_point = life = Life(point)
+        await self.start()
+        async with asyncio.timeout(PATIENCE_S):
+            await life.over.wait()
+        daemon, self.daemon = self.daemon, None
+        assert daemon is not None
+        daemon.cancel()
+        await asyncio.gather(daemon, return_exceptions=True)
+        self.crash_point = Life()
 
     async def order(self, overlap_s: float = 3600.0) -> Ordered:
         """Order a rotation, as an operator of the conductor does."""

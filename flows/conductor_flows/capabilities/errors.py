@@ -56,5 +56,5 @@ class LockRefused(BindingRefused):
     """The bindings lock cannot be used."""
 
     code = "BINDINGS_LOCK_REFUSED"
-    default_hint = "write the lock again from its bindings"
+    default_hint = "write it again: flows bindings lock generate SPEC --bind …"
     exit_code = Exit.INTEGRITY

@@ -17,7 +17,7 @@ class FlowRefused(ConductorError):
     """The flow cannot be built like this."""
 
     code = "FLOW_REFUSED"
-    default_hint = "look the code up in docs/reference/flow-codes.md"
+    default_hint = "see what its code means: flows codes CODE"
     exit_code = Exit.USAGE
 
     def __init__(self, detail: str, *, code: str = "", location: str = "") -> None:
@@ -39,7 +39,7 @@ class FlowInvalid(ConductorError):
     """The flow breaks rules."""
 
     code = "FLOW_INVALID"
-    default_hint = "see all of them in `diagnostics`"
+    default_hint = "see all of it: flows graph check SPEC"
     exit_code = Exit.USAGE
 
     def __init__(self, name: str, diagnostics: Sequence[Diagnostic]) -> None:

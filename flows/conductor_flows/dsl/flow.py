@@ -2,7 +2,7 @@
 
 Promise: a flow is built by saying, in any order that makes sense, and what cannot be is refused at
 the line that says it; `ir()` is its document and `program()` something that runs, after every rule
-of the validator. Refusal: nothing runs here.
+of the validator. Refusal: no host: `run` is for tests and scripts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -28,6 +28,10 @@ from conductor_flows.ir.identity import flow_id, node_id
 from conductor_flows.ir.model import Entrypoint, FlowIR, Metadata, Policies
 from conductor_flows.ir.terms import DurabilityMode, NodeKind, Profile
 from conductor_flows.validate.run import validate
+
+if TYPE_CHECKING:
+    from conductor_flows.execute.outcomes import Outcome
+    from conductor_flows.execute.services import Services
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -249,6 +253,26 @@ class Flow(EdgeWords, SurfaceWords, GatheringWords):
         handlers = {each.ir.identifier: each.handler for each in placed if each.handler}
         inner = {each.ir.identifier: each.inner for each in placed if each.inner}
         return Program(flow, handlers, inner)
+
+    async def run(
+        self, payload: Any, *, services: Services | None = None, deadline_s: float | None = None
+    ) -> Outcome:
+        """Run a payload (JSON) through the flow, as it is now: for tests and scripts.
+
+        Args:
+            payload: Goes to the only entrypoint, or the only trigger.
+            services: What nodes may use; nothing by default.
+            deadline_s: Of the run.
+
+        Raises:
+            FlowInvalid: The flow breaks rules.
+            FlowError: As `Runner.run`.
+        """
+        # The executor is loaded by those who run flows; a document is made without it.
+        from conductor_flows.execute.runner import Invocation, Runner
+
+        invocation = Invocation(payload, deadline_s=deadline_s)
+        return await Runner(self.program(), services).run(invocation)
 
 
 def _must_be_a_node(found: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar, Unpack
 
 from conductor_flows.dsl.errors import FlowRefused
@@ -63,11 +63,8 @@ def timer(
         raise FlowRefused(f"{alias}: `until` has a time zone")
 
     async def wait(value: In) -> Halt:
-        left = after_s
-        if until is not None:
-            left = max(0.0, (until - datetime.now(UTC)).total_seconds())
         passed = to_json(value)
-        return Halt("timer", passed, left, passed)
+        return Halt("timer", passed, after_s, passed, until)
 
     said: NodeOptions = {"summary": "Waits for a time", **options}
     return _halting(alias, "std::timer::wait", wait, (carries, carries), said)

@@ -72,6 +72,12 @@ class Decorate(Protocol):
     """Turns a function of one argument, or of two with a context, into a node."""
 
     @overload
+    def __call__(self, function: Callable[[In], Awaitable[None]], /) -> Node[In, None]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In, NodeContext], Awaitable[None]], /
+    ) -> Node[In, None]: ...
+    @overload
     def __call__(self, function: Callable[[In], Awaitable[Out | None]], /) -> Node[In, Out]: ...
     @overload
     def __call__(

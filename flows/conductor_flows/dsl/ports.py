@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from conductor_flows.dsl.defaults import leaves_defaults, with_defaults
 from conductor_flows.dsl.errors import FlowRefused
 from conductor_flows.dsl.port_types import field_marks, opaque, type_name, wants_pydantic
 from conductor_flows.execute.errors import PortRefused
@@ -84,9 +85,11 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _by_msgspec(tp: Any) -> Decode:
+    completed = with_defaults if leaves_defaults(tp) else _as_it_is
+
     def decode(value: Any) -> Any:
         try:
-            return msgspec.convert(value, tp)
+            return completed(msgspec.convert(value, tp))
         except msgspec.ValidationError as error:
             said, _, path = str(error).partition(" - at `")
             raise PortRefused(said, pointer=_pointer(_steps(path.rstrip("`")))) from None

@@ -13,7 +13,7 @@ class CheckpointNotFound(FlowError):
     """There is no such checkpoint."""
 
     code = "DAG-CKPT-006"
-    default_hint = "list what the store has"
+    default_hint = "see what is there: flows resume list"
     exit_code = Exit.NOT_FOUND
 
 
@@ -21,7 +21,7 @@ class LeaseConflict(FlowError):
     """Somebody else is working on the checkpoint."""
 
     code = "DAG-CKPT-007"
-    default_hint = "wait until its lease has run out"
+    default_hint = "wait until its lease has run out: flows resume show ID"
     retryable = True
     exit_code = Exit.BUSY
 
@@ -42,7 +42,7 @@ class VersionIncompatible(FlowError):
     """The checkpoint is of another flow, of another version of it, or of another build."""
 
     code = "DAG-CKPT-009"
-    default_hint = "resume it with the version that wrote it"
+    default_hint = "resume it with the version that wrote it: flows resume show ID tells it"
     exit_code = Exit.FAILURE
 
 
@@ -50,7 +50,7 @@ class StillWaiting(FlowError):
     """The run waits for something that has not come."""
 
     code = "FLOW_STILL_WAITING"
-    default_hint = "look at the record in its store"
+    default_hint = "see what it waits for: flows resume show ID"
     retryable = True
     exit_code = Exit.BUSY
 
@@ -59,7 +59,7 @@ class ResumeExhausted(FlowError):
     """The run was resumed as often as its flow allows, and came no further."""
 
     code = "FLOW_RESUME_EXHAUSTED"
-    default_hint = "look at the record in its store"
+    default_hint = "see what became of it: flows resume show ID"
 
 
 class ScheduleNotFound(FlowError):
@@ -80,6 +80,7 @@ class TokenUnknown(FlowError):
     """The token is unknown, has run out or was revoked."""
 
     code = "FLOW_TOKEN_UNKNOWN"
+    default_hint = "see what waits: flows resume list"
     exit_code = Exit.TOKEN_REFUSED
 
 
@@ -87,4 +88,5 @@ class TokenUsed(FlowError):
     """The token was used already."""
 
     code = "FLOW_TOKEN_USED"
+    default_hint = "see what waits: flows resume list"
     exit_code = Exit.TOKEN_REFUSED

@@ -1,8 +1,9 @@
 """The checkpoint of one run: when it is written, and who may write it.
 
 Promise: in strong mode nothing begins before what led to it is on disk; whoever loses the lease
-stops. Invocations that end while a record is being written share the next one. Refusal: nothing is
-resumed here (`resume` does).
+stops. Invocations that end while a record is being written share the next one. With an interval
+(`checkpoint_interval`) a run does not wait for the disk, and a record is at most so old: a crash
+repeats what ended since, under the same keys. Refusal: nothing is resumed here (`resume` does).
 
 A run has one checkpoint. It is deleted, or kept as completed, when the answer has been given; a run
 that failed leaves it, to be resumed from where it failed.
@@ -52,6 +53,12 @@ class RunKeeper:
         self._waits: dict[int, Wait] = {}
         """By number of the invocation: what waits since an earlier checkpoint."""
         self._streaming = False
+        interval_ms = self._policy.checkpoint_interval
+        self._interval_s = None if not interval_ms else interval_ms / 1000
+        self._last_s = 0.0
+        self._stale = False
+        """Whether something has ended since the record was written."""
+        self._later: asyncio.Task[None] | None = None
 
     @property
     def checkpoint_id(self) -> str:
@@ -95,7 +102,7 @@ class RunKeeper:
         """
         self._writer.adopt(checkpoint)
         self._waits = waits
-        self._written = self._wanted
+        self._written, self._last_s = self._wanted, instance.now
         self._hold(instance, lease)
 
     async def settled(self, instance: Running, invocation: Invocation) -> None:
@@ -109,6 +116,13 @@ class RunKeeper:
         if invocation.node == plan.capture and self._bound.handlers[plan.capture].streams:
             self._streaming = True  # a stream cannot be written down: it will be begun again
             return
+        if self._interval_s is not None:
+            self._stale = True
+            if self._later is None:
+                later = self._write_later(instance, self._interval_s)
+                loop = asyncio.get_running_loop()
+                self._later = loop.create_task(later, name="flow.checkpoint")
+            return
         self._wanted += 1
         mine = self._wanted
         async with self._one:
@@ -116,8 +130,22 @@ class RunKeeper:
                 await self._write(instance, self._wanted)
 
     async def _write(self, instance: Running, covers: int) -> None:
+        self._stale, self._last_s = False, instance.now
         await self._writer.write(instance, self._lease)
         self._written = covers
+
+    async def _write_later(self, instance: Running, interval_s: float) -> None:
+        try:
+            while self._stale:
+                await asyncio.sleep(self._last_s + interval_s - instance.now)
+                async with self._one:
+                    await self._write(instance, self._wanted)
+        except FlowError as error:
+            instance.abort(error)
+        except Exception as error:  # noqa: BLE001  # whatever the store says, the run is not kept
+            instance.abort(FlowError(f"the checkpoint could not be written: {error}"))
+        finally:
+            self._later = None
 
     async def halted(self, instance: Running) -> tuple[str, str | None]:
         """See `Keeper.halted`."""
@@ -131,16 +159,20 @@ class RunKeeper:
                 given = await self._token(wait, halt)
                 token = token or given
             waits.append(wait)
-        await self._writer.write(instance, self._lease, waits=waits)
+        async with self._one:
+            await self._writer.write(instance, self._lease, waits=waits)
+            self._stale = False
         return self.checkpoint_id, token
 
     async def _wait(self, alias: str, halt: Halt) -> Wait:
         wait_id, at_ms, schedule_id = uuid.uuid4().hex, None, None
-        if halt.after_s is not None:
+        if halt.until is not None:
+            at_ms = epoch_ms(halt.until)
+        elif halt.after_s is not None:
             at_ms = epoch_ms(self._places.clock.now()) + round(halt.after_s * 1000)
-            if self._places.scheduler is not None:
-                made = await self._places.scheduler.schedule_at(self.checkpoint_id, at_ms)
-                schedule_id = made.id
+        if at_ms is not None and self._places.scheduler is not None:
+            made = await self._places.scheduler.schedule_at(self.checkpoint_id, at_ms)
+            schedule_id = made.id
         return Wait(
             wait_id, alias, halt.kind, halt.payload, at_ms, halt.otherwise, None, schedule_id
         )
@@ -170,11 +202,12 @@ class RunKeeper:
             instance.abort(FlowError(f"the lease could not be renewed: {error}"))
 
     async def _let_go(self) -> Lease | None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._renewing
+        async with self._one:  # a record that is being written is written to its end
+            tasks = [task for task in (self._renewing, self._later) if task is not None]
             self._renewing = None
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         lease, self._lease = self._lease, None
         return lease
 

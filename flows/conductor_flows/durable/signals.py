@@ -41,7 +41,8 @@ class RowSignals:
         self, ticket: Ticket, *, ttl_s: float | None = None, single_use: bool = True
     ) -> str:
         """See `ResumeSignalSource.create_token`."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        # Hex: a token is typed on command lines, and one that began with a dash would be an option.
+        token = secrets.token_hex(TOKEN_BYTES)
         now_ms = epoch_ms(self._clock.now())
         row = _Row(
             ticket.checkpoint_id, ticket.wait_id, dict(ticket.metadata),

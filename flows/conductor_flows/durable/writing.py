@@ -25,12 +25,11 @@ from conductor_flows.durable.records import (
     Wait,
 )
 from conductor_flows.execute.binding import Bound
-from conductor_flows.execute.calling import place_of
 from conductor_flows.execute.context import RunInfo
 from conductor_flows.execute.durability import Running
 from conductor_flows.execute.frontier import Frontier, freeze
 from conductor_flows.execute.items import Invocation
-from conductor_flows.execute.keys import idempotency_key
+from conductor_flows.execute.keys import Keys
 from conductor_flows.execute.planning import Ends
 from conductor_flows.execute.spilled import Spilled
 from conductor_flows.ir.model import FlowIR
@@ -54,6 +53,7 @@ class Writer:
         self._ends = ends
         self._bound = bound
         self._run = run
+        self._keys = Keys(bound, run)
         self._done: dict[int, int] = {}
         self._consumed: dict[str, deque[str]] = {}
         self._turn = 0
@@ -77,15 +77,7 @@ class Writer:
         node = self._bound.plan.nodes[invocation.node]
         if node.ir.effects is Effects.EFFECTFUL:
             kept = self._consumed.setdefault(node.alias, deque(maxlen=TOKENS_KEPT))
-            kept.append(self._key(invocation))
-
-    def _key(self, invocation: Invocation) -> str:
-        plan, item = self._bound.plan, invocation.items[0]
-        value = self._bound.view(plan.edges[invocation.edges[0]].source, item.value)
-        return idempotency_key(
-            plan.nodes[invocation.node].ir, flow=self._run.flow, run_id=self._run.run_id,
-            place=place_of(invocation), partition=item.lane, value=value,
-        )  # fmt: skip
+            kept.append(self._keys.of(invocation))
 
     async def write(
         self, instance: Running, lease: Lease | None, *, waits: list[Wait] | None = None
@@ -157,7 +149,7 @@ class Writer:
             node = self._bound.plan.nodes[invocation.node]
             loaded = not isinstance(invocation.items[0].value, Spilled)
             if loaded and node.ir.effects is Effects.EFFECTFUL:
-                pending.setdefault(node.alias, []).append(self._key(invocation))
+                pending.setdefault(node.alias, []).append(self._keys.of(invocation))
         consumed = {alias: list(keys) for alias, keys in self._consumed.items()}
         return Tokens(consumed, pending)
 

@@ -28,6 +28,10 @@ class Bound:
     """By number of the edge: from what is on it to what its target takes; None: as it is."""
     joined: tuple[Convert | None, ...]
     """By number of the node: the same for what a `join` or `zip` gathered."""
+    hints: tuple[frozenset[str], ...]
+    """By number of the node: the capabilities that it declares."""
+    direct: tuple[Convert | None, ...]
+    """By number of the node: its function, where nothing but the value goes in."""
 
     def view(self, node: int, value: Any) -> Any:
         """Return the JSON of what a node gave; -1 is the input of the flow, JSON already."""
@@ -55,7 +59,14 @@ def bind(plan: Plan, program: Program) -> Bound:
     joined = [
         None if node.gather is None else _through(handlers[node.index]) for node in plan.nodes
     ]
-    return Bound(plan, tuple(handlers), tuple(intake), tuple(joined))
+    hints = [frozenset([*n.ir.effect_hints, *n.ir.determinism_hints]) for n in plan.nodes]
+    direct = [
+        None if handler.takes_context or handler.streams or convert else handler.function
+        for handler, convert in zip(handlers, joined, strict=True)
+    ]
+    return Bound(
+        plan, tuple(handlers), tuple(intake), tuple(joined), tuple(hints), tuple(direct)
+    )  # fmt: skip
 
 
 def _across(handlers: list[Handler], source: int, to: int, *, made: bool) -> Convert | None:

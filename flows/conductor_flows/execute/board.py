@@ -24,6 +24,8 @@ from conductor_flows.execute.routing import Output, View
 from conductor_flows.execute.windows import Closed, Windows
 
 DEAD_KEPT = 1000
+TIMERS_LEAST = 1024
+"""Alarms before those of items that are gone are cleared away."""
 
 
 class NodeState:
@@ -51,9 +53,12 @@ class Board:
         self.view = view
         self.queues = [Lanes(edge) for edge in plan.edges]
         self.nodes = [NodeState(node, now) for node in plan.nodes]
+        self.gathering = [state for state in self.nodes if state.matching is not None]
         self.windows: dict[int, Windows] = {
             edge: Windows(window) for node in plan.nodes for edge, window in node.window.items()
         }
+        self.late_edges = {each.plan.late_edge for each in self.windows.values()}
+        """Ways that only late items take."""
         self.active: dict[int, Invocation] = {}
         self.captured: deque[tuple[Scope, Any]] = deque()
         self.promised = 0
@@ -64,9 +69,14 @@ class Board:
         """Items that were given up: node, value, why. The newest."""
         self.dropped: Counter[str] = Counter()
         """Items that were let go, by reason."""
+        self.saturated: list[int] = []
+        """Nodes whose rate limit has been spent for long; whoever tells of them takes them."""
+        self.untaken: int | None = None
+        """The node whose `switch` last took no way."""
         self.runnable: deque[int] = deque()
         self._flagged = bytearray(len(plan.nodes))
         self._timers: list[tuple[float, int, int, Item | None]] = []
+        self._timers_most = TIMERS_LEAST
         self._count = 0
 
     def wake(self, node: int) -> None:
@@ -87,6 +97,12 @@ class Board:
         """Return the next number."""
         self._count += 1
         return self._count
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is under way: being worked on, waiting, or held back."""
+        waits = any(lanes.length for lanes in self.queues)
+        return bool(self.active) or waits or any(state.backlog for state in self.nodes)
 
     # Items
 
@@ -205,7 +221,13 @@ class Board:
 
     def alarm(self, at: float, node: int, item: Item | None) -> None:
         """Look at a node, or at an item that waits before it, at a time."""
-        heapq.heappush(self._timers, (at, self.serial(), node, item))
+        timers = self._timers
+        if len(timers) >= self._timers_most:
+            # What is gone already would wait behind whatever is late for long.
+            timers[:] = [each for each in timers if each[3] is None or not each[3].gone]
+            heapq.heapify(timers)
+            self._timers_most = max(TIMERS_LEAST, 2 * len(timers))
+        heapq.heappush(timers, (at, self.serial(), node, item))
 
     def due(self, now: float) -> list[tuple[int, Item | None]]:
         """Take the alarms whose time has come."""
@@ -214,6 +236,11 @@ class Board:
             _, _, node, item = heapq.heappop(self._timers)
             found.append((node, item))
         return found
+
+    @property
+    def timed(self) -> bool:
+        """Whether there may be an alarm."""
+        return bool(self._timers)
 
     @property
     def wake_at(self) -> float | None:

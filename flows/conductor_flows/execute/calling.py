@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from conductor_flows.execute.binding import Bound
+from conductor_flows.execute.binding import Bound, Convert
 from conductor_flows.execute.context import NodeContext, RunInfo
 from conductor_flows.execute.errors import (
     CapabilityUndeclared,
@@ -22,8 +22,9 @@ from conductor_flows.execute.errors import (
     TimeBudget,
 )
 from conductor_flows.execute.items import NEVER, Invocation
-from conductor_flows.execute.keys import idempotency_key
-from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.keys import Keys
+from conductor_flows.execute.measuring import Measures
+from conductor_flows.execute.program import Handler
 
 
 class Calls(Protocol):
@@ -43,20 +44,20 @@ class Caller:
 
     def __init__(
         self, bound: Bound, run: RunInfo, capabilities: Mapping[str, Any],
-        recorder: Recorder | None = None,
+        measures: Measures | None = None,
     ) -> None:  # fmt: skip
         self._bound = bound
         self._run = run
         self._capabilities = capabilities
-        self._recorder = recorder
-        self._hints = [
-            frozenset([*node.ir.effect_hints, *node.ir.determinism_hints])
-            for node in bound.plan.nodes
-        ]
+        self._measures = measures
+        self._keys = Keys(bound, run)
+        self._checked: dict[int, tuple[Any, Any]] = {}
+        """Payloads and what they were decoded to, until their trigger begins."""
 
     def check(self, payload: Any) -> None:
         """Refuse a payload that does not fit the trigger; raises `PortRefused`."""
-        self._bound.handlers[self._bound.plan.trigger].takes.decode(payload)
+        decoded = self._bound.handlers[self._bound.plan.trigger].takes.decode(payload)
+        self._checked[id(payload)] = (payload, decoded)
 
     async def call(self, invocation: Invocation) -> Any:
         """Call a node's function once.
@@ -65,52 +66,84 @@ class Caller:
             NodeFailed: It failed, or its input or output does not fit; TimeBudget: it took too
                 long.
         """
-        loop = asyncio.get_running_loop()
-        alias = self._bound.plan.nodes[invocation.node].alias
-        begun = loop.time() if self._recorder is not None else 0.0
+        if self._measures is not None:
+            return await self._measured(self._measures, invocation)
+        bound = self._bound
         try:
+            if invocation.deadline == NEVER and not bound.intake[invocation.edges[0]]:
+                function = bound.direct[invocation.node]
+                if function is not None:
+                    return await function(invocation.value)
+            handler = bound.handlers[invocation.node]
             if invocation.deadline == NEVER:
-                value = await self._run_function(invocation)
-            else:
-                async with asyncio.timeout_at(invocation.deadline):
-                    value = await self._run_function(invocation)
-        except NodeFailed as failed:
-            self._failed(failed)
+                return await handler.function(*self._arguments(handler, invocation))
+            async with asyncio.timeout_at(invocation.deadline):
+                return await handler.function(*self._arguments(handler, invocation))
+        except NodeFailed:
             raise
         except Exception as error:
-            explained = self._explain(alias, error)
-            self._failed(explained)
-            raise explained from error
-        if self._recorder is not None:
-            self._observe(alias, (loop.time() - begun) * 1000)
-        return value
+            alias = self._bound.plan.nodes[invocation.node].alias
+            raise self._explain(alias, error) from error
 
-    async def _run_function(self, invocation: Invocation) -> Any:
-        bound, node = self._bound, invocation.node
-        handler, plan = bound.handlers[node], bound.plan.nodes[node]
-        convert = (
-            bound.joined[node] if plan.gather is not None else bound.intake[invocation.edges[0]]
-        )
+    async def _measured(self, measures: Measures, invocation: Invocation) -> Any:
+        loop, node, well = asyncio.get_running_loop(), invocation.node, False
+        begun = loop.time()
+        measures.began(node)
         try:
-            value = invocation.value if convert is None else convert(invocation.value)
+            handler = self._bound.handlers[node]
+            async with asyncio.timeout_at(
+                None if invocation.deadline == NEVER else invocation.deadline
+            ):
+                value = await handler.function(*self._arguments(handler, invocation))
+            well = True
+        except NodeFailed as failed:
+            measures.failed(failed.alias, failed.kind)
+            raise
+        except Exception as error:
+            explained = self._explain(self._bound.plan.nodes[node].alias, error)
+            measures.failed(explained.alias, explained.kind)
+            raise explained from error
+        else:
+            return value
+        finally:
+            measures.ended(node, (loop.time() - begun) * 1000, well=well)
+
+    def _arguments(self, handler: Handler, invocation: Invocation) -> tuple[Any, ...]:
+        bound, node, value = self._bound, invocation.node, invocation.value
+        convert = bound.joined[node] or bound.intake[invocation.edges[0]]
+        if convert is not None:
+            value = self._converted(convert, invocation)
+        if handler.streams and node != bound.plan.capture:
+            alias = bound.plan.nodes[node].alias
+            raise NodeFailed(alias, "only the capture may stream", kind="invalid_stream_target",
+                             failure=Failure.PERMANENT)  # fmt: skip
+        return (value, self._context(invocation)) if handler.takes_context else (value,)
+
+    def _converted(self, convert: Convert, invocation: Invocation) -> Any:
+        value = invocation.value
+        if not invocation.edges[0]:  # the flow's input was decoded when it came
+            checked = self._checked.pop(id(value), None)
+            if checked is not None:
+                return checked[1]
+        try:
+            return convert(value)
         except PortRefused as refused:
+            alias = self._bound.plan.nodes[invocation.node].alias
             raise NodeFailed(
-                plan.alias, refused.detail, kind="input_refused", failure=Failure.SCHEMA_MISMATCH
+                alias, refused.detail, kind="input_refused", failure=Failure.SCHEMA_MISMATCH
             ) from None
-        if not handler.takes_context:
-            return await handler.function(value)
-        return await handler.function(value, self._context(invocation))
 
     def _context(self, invocation: Invocation) -> NodeContext:
-        plan, item = self._bound.plan.nodes[invocation.node], invocation.items[0]
-        edge = self._bound.plan.edges[invocation.edges[0]]
-        key = idempotency_key(
-            plan.ir, flow=self._run.flow, run_id=self._run.run_id, place=place_of(invocation),
-            partition=item.lane, value=self._bound.view(edge.source, item.value),
-        )  # fmt: skip
+        node = invocation.node
+
+        def key() -> str:
+            if invocation.node != node:
+                raise RuntimeError("the context of a node is used after its call")
+            return self._keys.claimed(invocation)
+
         return NodeContext(
-            plan.alias, self._run, invocation.attempt, key, self._capabilities,
-            self._hints[plan.index],
+            self._bound.plan.nodes[node].alias, self._run, invocation.attempt, key,
+            self._capabilities, self._bound.hints[node],
         )  # fmt: skip
 
     def _explain(self, alias: str, error: Exception) -> NodeFailed:
@@ -121,26 +154,3 @@ class Caller:
         if isinstance(error, CapabilityUndeclared):
             return NodeFailed(alias, error.message, failure=Failure.POLICY_DENIED)
         return NodeFailed(alias, f"{type(error).__name__}: {error}")
-
-    def _failed(self, failed: NodeFailed) -> None:
-        if self._recorder is not None:
-            labels = self._labels(failed.alias) | {"error_kind": failed.kind}
-            self._recorder.count("executor.node_errors_total", labels)
-
-    def _observe(self, alias: str, took_ms: float) -> None:
-        if self._recorder is not None:
-            self._recorder.observe("executor.node_latency_ms", self._labels(alias), took_ms)
-
-    def _labels(self, alias: str) -> dict[str, str]:
-        return {"flow": self._run.flow, "node": alias, "profile": self._bound.plan.profile}
-
-
-def place_of(invocation: Invocation) -> str:
-    """Name an invocation's place within its run: the same when the run is resumed."""
-    parts: list[str] = []
-    scope = invocation.scope
-    while scope.group is not None:
-        parts.append(f"{scope.group.node}[{scope.element}]")
-        scope = scope.group.parent
-    turns = [f"{node}x{count}" for node, count in invocation.items[0].turns]
-    return "/".join([str(scope.number), *reversed(parts), *turns])

@@ -6,7 +6,7 @@ to the scheduler, or to the host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,20 +29,31 @@ class RunInfo:
 class NodeContext:
     """Handed to functions that take a second argument. Valid during the call."""
 
-    __slots__ = ("_capabilities", "_hints", "alias", "attempt", "idempotency_key", "run")
+    __slots__ = ("_capabilities", "_hints", "_key", "_make_key", "alias", "attempt", "run")
 
     def __init__(
-        self, alias: str, run: RunInfo, attempt: int, idempotency_key: str,
+        self, alias: str, run: RunInfo, attempt: int, make_key: Callable[[], str],
         capabilities: Mapping[str, Any], hints: frozenset[str],
     ) -> None:  # fmt: skip
         self.alias = alias
         self.run = run
         self.attempt = attempt
         """From 1."""
-        self.idempotency_key = idempotency_key
-        """The same for every attempt at the same input, also after a crash."""
+        self._make_key = make_key
+        self._key: str | None = None
         self._capabilities = capabilities
         self._hints = hints
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt at the same input, also after a crash.
+
+        Raises:
+            KeyCollision: IDEM099: the run has used it for another input; the run ends.
+        """
+        if self._key is None:
+            self._key = self._make_key()
+        return self._key
 
     def use(self, hint: str) -> Any:
         """Return the provider of a capability.

@@ -18,6 +18,7 @@ from conductor_flows.execute.items import Invocation, Item, Scope
 from conductor_flows.execute.plan import Plan
 from conductor_flows.execute.routing import View
 from conductor_flows.execute.settling import Again, Settler
+from conductor_flows.execute.sliding import Slider
 from conductor_flows.execute.starting import Starter
 
 
@@ -36,6 +37,8 @@ class Core:
         self.board = Board(plan, view, now)
         self._starter = Starter(self.board)
         self._settler = Settler(self.board, spread)
+        self.slide = Slider(self.board).slide
+        """Place what an invocation gave and begin the next with it, where nothing is between."""
         self.next = self._starter.next
         """Begin the next invocation; None where nothing can begin now."""
         self.done = self._settler.done
@@ -98,7 +101,7 @@ class Core:
             moved = moved or bool(closed)
         if moved:
             return True
-        for state in board.nodes:
+        for state in board.gathering:
             lost = state.matching.give_up() if state.matching is not None else []
             board.dropped["unmatched"] += len(lost)
             board.consume(lost)

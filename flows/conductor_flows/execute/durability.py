@@ -25,8 +25,11 @@ class Running(Protocol):
     core: Core
     halted: list[tuple[Invocation, Halt]]
     """Invocations that wait for something from outside."""
-    given: list[tuple[int, Any]]
-    """Results that have left the board, by payload, but reached nobody."""
+
+    @property
+    def given(self) -> list[tuple[int, Any]]:
+        """Results that have left the board, by payload, but reached nobody."""
+        ...
 
     @property
     def now(self) -> float:

@@ -45,7 +45,7 @@ class PortRefused(FlowError):
     """A value does not fit its port."""
 
     code = "FLOW_PORT_REFUSED"
-    default_hint = "compare it with the schema of the port"
+    default_hint = "see what it takes: flows entrypoints check SPEC --json"
     exit_code = Exit.USAGE
 
     def __init__(self, detail: str, *, pointer: str = "") -> None:
@@ -57,12 +57,6 @@ class PortRefused(FlowError):
         """
         super().__init__(detail, data={"pointer": pointer})
         self.pointer = pointer
-
-
-class Unroutable(FlowError):
-    """A surface cannot read what it chooses by."""
-
-    code = "FLOW_UNROUTABLE"
 
 
 class NodeFailed(FlowError):
@@ -98,10 +92,43 @@ class TimeBudget(NodeFailed):
         super().__init__(alias, detail, kind="timeout", failure=Failure.TIMEOUT)
 
 
+class KeyCollision(NodeFailed):
+    """Two different inputs have the same idempotency key."""
+
+    code = "IDEM099"
+    default_hint = "let the key cover every field that the effect depends on"
+
+    def __init__(self, alias: str, key: str) -> None:
+        detail = f"the idempotency key {key[:16]}… was given to another input before"
+        super().__init__(alias, detail, kind="key_collision", failure=Failure.PERMANENT)
+
+
+class Unroutable(FlowError):
+    """A surface cannot read what it chooses by."""
+
+    code = "FLOW_UNROUTABLE"
+
+    def __init__(self, detail: str, *, surface: str) -> None:
+        """Say what is missing.
+
+        Args:
+            detail: For people.
+            surface: Its kind.
+        """
+        super().__init__(detail, data={"surface": surface})
+        self._kind = f"{surface}_routing_failed"
+
+    def of_node(self, alias: str) -> NodeFailed:
+        """Return the same as the failure of the node that the surface stands at."""
+        failure = Failure.PERMANENT
+        return NodeFailed(alias, self.detail or "", kind=self._kind, failure=failure)
+
+
 class DeadlineExceeded(FlowError):
     """The run did not end before its deadline."""
 
     code = "FLOW_DEADLINE_EXCEEDED"
+    default_hint = "give it longer: flows run local SPEC --deadline SECONDS"
     retryable = True
 
 
@@ -126,6 +153,7 @@ class UnknownAlias(FlowError):
     """The flow has no such node, or it is of the wrong kind."""
 
     code = "FLOW_UNKNOWN_ALIAS"
+    default_hint = "see the nodes: flows graph show SPEC"
     exit_code = Exit.USAGE
 
 
@@ -157,7 +185,7 @@ class CapabilitiesMissing(FlowError):
     """Nothing is bound to what the flow asks for."""
 
     code = "CAP101"
-    default_hint = "bind a provider to what is missing"
+    default_hint = "bind what is missing, as in: flows run local SPEC --bind kv=memory"
 
 
 class CapabilityUndeclared(FlowError):
@@ -171,7 +199,7 @@ class DurabilityMissing(FlowError):
     """The flow needs durability services that the host does not have."""
 
     code = "DAG-CKPT-003"
-    default_hint = "give the host a checkpoint store"
+    default_hint = "name a store: flows run local SPEC --checkpoint-store filesystem"
 
 
 class SpillUnsupported(FlowError):
@@ -180,12 +208,6 @@ class SpillUnsupported(FlowError):
     code = "FLOW_SPILL_UNSUPPORTED"
     default_hint = "give the host a blob store for the tier that the edge names"
     exit_code = Exit.USAGE
-
-
-class MemoryLimit(FlowError):
-    """A run holds more than it may."""
-
-    code = "RUN050"
 
 
 class NodeError(Exception):

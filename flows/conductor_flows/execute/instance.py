@@ -3,16 +3,12 @@
 Promise: at most `capture_capacity` payloads are outstanding, so whoever sends waits for whoever
 reads; a failure or a cancellation reaches every function that is running; nothing runs after
 `close` or `cancel` has returned. Refusal: it writes nothing down (`conductor_flows.durable` does).
-
-One task runs everything that can run one after the other: a chain of nodes needs no switch between
-tasks. What can run beside it gets tasks of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,49 +18,49 @@ from conductor_flows.execute.core import Core
 from conductor_flows.execute.durability import Keeper
 from conductor_flows.execute.errors import (
     Cancelled,
-    Failure,
     FlowError,
     MissingOutput,
     NodeFailed,
-    Unroutable,
 )
 from conductor_flows.execute.frontier import Frontier
 from conductor_flows.execute.items import Invocation
+from conductor_flows.execute.measuring import Measures
+from conductor_flows.execute.notices import Tell, logged
 from conductor_flows.execute.outcomes import Halt
-from conductor_flows.execute.settling import NOTHING, Again
-from conductor_flows.execute.spilled import SPILL_LOAD_FAILED
+from conductor_flows.execute.results import Results
 from conductor_flows.execute.thawing import Decode, thaw
+from conductor_flows.execute.watching import Watch
+from conductor_flows.execute.working import Workers
 
 
 class Instance:
-    """Begin with `async with`; send, read, close."""
+    """Send, read, `finish`, `cancel`."""
 
     def __init__(
         self, bound: Bound, caller: Calls, *, spread: Callable[[], float],
-        keeper: Keeper | None = None,
+        keeper: Keeper | None = None, measures: Measures | None = None, tell: Tell = logged,
     ) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()
         self._bound = bound
         self._caller = caller
         self.keeper = keeper
         self.core = Core(bound.plan, view=bound.view, spread=spread, now=self._loop.time())
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers = Workers(self.core, caller, self)
+        self._tasks = self._workers.tasks
         self._sent = 0
-        self._outstanding: dict[int, int] = {}
-        """Results not yet taken, by payload, until it has ended and none is left."""
-        self._over: set[int] = set()
-        self._results: deque[tuple[int, Any]] = deque()
+        # A window holds its items until it closes, so counting payloads would stop the flow.
+        counted = not self.core.board.windows
+        self._results = Results(bound.plan.capture_capacity, counted=counted)
         self._closing = False
-        self._error: FlowError | None = None
+        self.error: FlowError | None = None
+        """What has ended the run before its end."""
         self.halted: list[tuple[Invocation, Halt]] = []
         """Invocations that wait for something from outside; nothing new begins meanwhile."""
-        self.given: list[tuple[int, Any]] = []
-        """Results that the owner has taken and not handed on; a checkpoint has them."""
+        self.taken: list[tuple[int, Any]] = []
+        """Results that the owner has taken and not handed on."""
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        # A window holds its items until it closes, so counting payloads would stop the flow.
-        self._counted = not self.core.board.windows
-        self._permits = bound.plan.capture_capacity
+        self._watch = Watch(bound.plan, measures, tell)
 
     # Sending and reading
 
@@ -76,17 +72,21 @@ class Instance:
             FlowError: The run has failed.
         """
         self._caller.check(value)
-        while not self._room:
-            await self._change()
+        if not self._room:
+            with self._watch.blocked(self._loop):
+                while not self._room:
+                    await self._change()
         number, self._sent = self._sent, self._sent + 1
-        self._outstanding[number] = 0
+        self._results.begin(number)
         self.core.offer(value, number, self._loop.time())
+        if self._watch.measured:
+            self._watch.levels(self.core.board, self._bound.plan.trigger, len(self._results))
         self.drive()
         return number
 
     @property
     def _room(self) -> bool:
-        return self.core.room and (not self._counted or len(self._outstanding) < self._permits)
+        return self.core.room and self._results.room
 
     async def next(self) -> tuple[int, Any]:
         """Take the next result: the payload's number and what the capture gave.
@@ -99,39 +99,37 @@ class Instance:
             if self._done:
                 raise MissingOutput
             await self._change()
-        number, value = self._results.popleft()
-        if number in self._outstanding:
-            self._outstanding[number] -= 1
-            self._let_go(number)
+        found = self._results.take()
+        self._tell()
         self.drive()
-        return number, value
+        return found
 
     @property
     def _done(self) -> bool:
         return self._closing and self.core.still and not self._tasks and not self._results
 
-    async def finish(self) -> None:
-        """Say that no more payloads come, and wait until nothing moves any more."""
+    def close(self) -> None:
+        """Say that no more payloads come."""
         self._closing = True
         self.drive()
+
+    async def finish(self) -> None:
+        """Say that no more payloads come, and wait until nothing moves any more."""
+        self.close()
         while not (self.core.still and not self._tasks):
             if self.halted and not self._tasks:
                 return
-            if self.core.board.captured or self._full:
+            if self.core.board.captured or self._results.full:
                 return  # the reader's turn
             await self._change()
 
-    @property
-    def _full(self) -> bool:
-        return len(self._results) >= self._permits
-
     async def _change(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         self._changed.clear()
         await self._changed.wait()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _tell(self) -> None:
         self._changed.set()
@@ -139,89 +137,44 @@ class Instance:
     # Running
 
     def drive(self) -> None:
-        """Begin everything that can begin, each in a task of its own."""
-        for invocation in self._advance():
-            self._spawn(invocation)
+        """Begin what can begin: one task now, and more as long as there is more."""
+        self._collect()
+        self._workers.begin()
         self._look()
 
-    def _spawn(self, invocation: Invocation) -> None:
-        task = self._loop.create_task(self._work(invocation), name="flow.worker")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _advance(self) -> list[Invocation]:
-        """Take what came out, then begin what can begin."""
-        self._collect()
-        found: list[Invocation] = []
+    def following(self) -> Invocation | None:
+        """Begin the next invocation, if one may begin."""
         held = self.halted or (self.keeper is not None and self.keeper.busy)
-        if self._error is None and not held:
-            now, begin = self._loop.time(), self.core.next
-            while (invocation := begin(now)) is not None:
-                found.append(invocation)
-        return found
+        if self.error is not None or held:
+            return None
+        return self.core.next(self._loop.time())
 
-    async def _work(self, invocation: Invocation) -> None:
-        """Run an invocation, then whatever can run because of it."""
-        current: Invocation | None = invocation
-        while current is not None:
-            await self._perform(current)
-            begun = self._advance()
-            current = begun.pop(0) if begun else None
-            for other in begun:
-                self._spawn(other)
+    def settled(self, node: int) -> None:
+        """A node has ended: take what came out."""
+        if self._watch.measured:
+            self._watch.levels(self.core.board, node, len(self._results))
+        self._collect()
+        if self.core.board.timed:
+            self.set_alarm()
 
-    async def _perform(self, invocation: Invocation) -> None:
-        while True:
-            try:
-                value = await self._caller.call(invocation)
-                if isinstance(value, Halt):
-                    self.halted.append((invocation, value))
-                else:
-                    given = NOTHING if value is None else value
-                    self.core.done(invocation, given, self._loop.time())
-                break
-            except (NodeFailed, Unroutable) as failed:
-                kind, said = Failure.PERMANENT, failed.detail
-                if isinstance(failed, NodeFailed):
-                    kind, said = failed.failure, failed.said
-                verdict = self.core.failed(invocation, kind, said, self._loop.time())
-                if verdict is None:
-                    break
-                if isinstance(verdict, NodeFailed):
-                    lost = isinstance(failed, NodeFailed) and failed.kind == SPILL_LOAD_FAILED
-                    self.abort(failed if lost else verdict)
-                    return
-                await self._pause(verdict)
-                self.core.again(invocation, self._loop.time())
-        if self.keeper is not None:
-            await self.keeper.settled(self, invocation)
-
-    async def _pause(self, verdict: Again) -> None:
-        await asyncio.sleep(max(0.0, verdict.at - self._loop.time()))
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.abort(error if isinstance(error, FlowError) else FlowError(repr(error)))
-        self.drive()
+    def unroutable(self, failed: NodeFailed) -> None:
+        """A surface could not choose."""
+        self._watch.failed(failed)
 
     def _collect(self) -> None:
-        core = self.core
-        while not self._full and (found := core.captured()) is not None:
-            scope, value = found
-            self._results.append((scope.number, value))
-            if scope.number in self._outstanding:
-                self._outstanding[scope.number] += 1
-            self._tell()
-        ended = core.board.ended
+        board = self.core.board
+        if board.captured:
+            while not self._results.full and (found := self.core.captured()) is not None:
+                self._results.came(found[0].number, found[1])
+                self._tell()
+        ended = board.ended
         while ended:
-            number = ended.popleft().number
-            self._over.add(number)
-            self._let_go(number)
+            self._results.over(ended.popleft().number)
+            self._tell()
 
     def _look(self) -> None:
         """See what is left to wait for: a time, more input, or nothing any more."""
-        self._set_alarm()
+        self.set_alarm()
         if self.halted and not self._tasks:
             self._tell()
         if self._closing and not self._tasks and self.core.still and not self.halted:
@@ -229,28 +182,43 @@ class Instance:
                 self._loop.call_soon(self.drive)
             self._tell()
 
-    def _let_go(self, number: int) -> None:
-        """Give a payload's place to the next, once it is over and all its results are taken."""
-        if number in self._over and not self._outstanding.get(number):
-            self._over.discard(number)
-            self._outstanding.pop(number, None)
-            self._tell()
-
-    def _set_alarm(self) -> None:
+    def set_alarm(self) -> None:
+        """Wake up when the next thing is due."""
+        at = self.core.board.wake_at if self.error is None else None
         if self._timer is not None:
+            if self._timer.when() == at:
+                return
             self._timer.cancel()
             self._timer = None
-        at = self.core.board.wake_at
-        if at is not None and self._error is None:
+        if at is not None:
             self._timer = self._loop.call_at(at, self._alarm)
 
     def _alarm(self) -> None:
         self._timer = None
         if (error := self.core.tick(self._loop.time())) is not None:
             self.abort(error)
+        self._watch.notices(self.core.board)
         self.drive()
 
+    def streams(self) -> None:
+        """A stream of this run is handed out."""
+        self._watch.streams()
+
+    def broke(self, failed: NodeFailed) -> None:
+        """The stream has failed."""
+        self._watch.failed(failed)
+        self.abort(failed)
+
+    def missed(self) -> None:
+        """The run has ended without a result."""
+        self._watch.missed(self.core.board)
+
     # Going on from a checkpoint
+
+    @property
+    def given(self) -> list[tuple[int, Any]]:
+        """Results that have left the board and were not handed on; a checkpoint has them."""
+        return [*self.taken, *self._results]
 
     @property
     def now(self) -> float:
@@ -264,18 +232,21 @@ class Instance:
         """
         found = thaw(self.core.board, frontier, decode, self.now)
         capture = self._bound.plan.capture
-        self.given = [(each, decode.of_node(capture, value)) for each, value in frontier.captured]
-        self._sent, self._outstanding = 1, {0: 0}
+        self.taken = [(each, decode.of_node(capture, value)) for each, value in frontier.captured]
+        self._sent = 1
+        self._results.begin(0)
         if not frontier.scopes:
-            self._over.add(0)
+            self._results.over(0)
         return found
 
     # Ending
 
     def abort(self, error: FlowError) -> None:
         """End the run: whatever still runs is cancelled."""
-        if self._error is None:
-            self._error = error
+        if self.error is None:
+            self.error = error
+            if self.core.board.holds:
+                self._watch.cut_off(error)
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -283,14 +254,14 @@ class Instance:
 
     async def cancel(self, reason: str) -> None:
         """Stop everything, and wait until it has stopped. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
         self.abort(Cancelled(reason))
+        self.set_alarm()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+        self._watch.over()
 
     @property
     def over(self) -> bool:

@@ -7,33 +7,50 @@ not hold up the others. Refusal: it is bounded by whoever asks `room` first.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from conductor_flows.execute.items import Item
 from conductor_flows.execute.plan import EdgePlan
+
+_NO_LANES: Final[dict[Any, deque[Item]]] = {}
+_NO_TURNS: Final[deque[Any]] = deque()
 
 
 class Lanes:
     """One edge's queue. Constant time per item."""
 
-    __slots__ = ("_busy", "_lanes", "_turns", "length", "plan", "reserved")
+    __slots__ = ("_busy", "_lanes", "_turns", "blocks", "capacity", "length", "plan", "reserved")
 
     def __init__(self, plan: EdgePlan) -> None:
         self.plan = plan
+        self.capacity = plan.capacity
+        self.blocks = plan.on_full == "backpressure"
+        """Whether whoever has something for it waits while it is full."""
         self.length = 0
         self.reserved = 0
-        self._lanes: dict[Any, deque[Item]] = {}
-        self._turns: deque[Any] = deque()
+        self._lanes: dict[Any, deque[Item]] = _NO_LANES
+        self._turns: deque[Any] = _NO_TURNS
         """Partitions with items and nobody at work, in turn."""
         self._busy: set[Any] = set()
 
     @property
     def room(self) -> bool:
         """Whether one more item may be promised."""
-        return self.length + self.reserved < self.plan.capacity
+        return self.length + self.reserved < self.capacity
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits here and nothing of it is under way."""
+        return not (self.length or self._busy)
+
+    def occupy(self) -> None:
+        """Have an item under way that never waited; ask `idle` first. Of no partition."""
+        self._busy.add(None)
 
     def put(self, item: Item) -> None:
         """Append an item to its lane."""
+        if self._lanes is _NO_LANES:  # most edges of a short run never hold anything
+            self._lanes, self._turns = {}, deque()
         lane = self._lanes.get(item.lane)
         if lane is None:
             lane = self._lanes[item.lane] = deque()

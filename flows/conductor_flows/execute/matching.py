@@ -42,6 +42,18 @@ class Matching:
             if not any(found.values()):
                 del self._waiting[key]
 
+    def withdraw(self, item: Item) -> bool:
+        """Take back an item that waits for its others; False where it has them, or is gone."""
+        for key, found in self._waiting.items():
+            for items in found.values():
+                if item in items:
+                    items.remove(item)
+                    self._count -= 1
+                    if not any(found.values()):
+                        del self._waiting[key]
+                    return True
+        return False
+
     def held(self) -> list[tuple[int, Item]]:
         """Return what waits, matched or not, with its edge."""
         single = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 WaitKind = Literal["timer", "callback", "approval"]
@@ -23,6 +24,8 @@ class Halt:
     """When a timer fires, or a callback or approval is given up; from now."""
     otherwise: Any = None
     """What the node gives when the time is up and nobody came: for an approval the rejection."""
+    until: datetime | None = None
+    """The moment itself, with a time zone, instead of `after_s`; one that is over is now."""
 
 
 @dataclass(frozen=True, slots=True)

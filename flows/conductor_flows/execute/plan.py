@@ -99,9 +99,8 @@ class Loop:
     """A `loop`, at the exit of its body."""
 
     go_on: Getter
-    entry_edge: int
     back_edge: int
-    """A virtual edge from the exit to the entry."""
+    """From the exit to the entry, or to the source; virtual where the document has none."""
     max_iterations: int
 
 
@@ -116,6 +115,7 @@ class Gather:
     key: Getter | None
     """What is matched by; the run's item and place where None."""
     timeout_s: float | None = None
+    """How long an item may wait for its others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +181,10 @@ class Plan:
     capture: int
     capture_capacity: int = CAPTURE_CAPACITY
     by_alias: Mapping[str, int] = field(default_factory=dict[str, int])
+    slides: tuple[int, ...] = ()
+    """By number of the node: its only output edge, where what it gives may go on to the next node
+    without standing in a queue; 0: it may not (`plain.slides_of`)."""
+    many: bool = False
+    """A for_each without a collector: one payload gives a list of results."""
+    spills: bool = False
+    """Some edge may spill."""

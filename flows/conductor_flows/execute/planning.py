@@ -8,10 +8,11 @@ is refused with less said about it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from conductor_flows.execute.errors import SurfaceInvalid, SurfaceUnsupported, UnknownAlias
+from conductor_flows.execute.plain import slides_of
 from conductor_flows.execute.plan import (
     CAPTURE_CAPACITY,
     EDGE_CAPACITY,
@@ -66,20 +67,39 @@ def compile_plan(
             raise SurfaceUnsupported(detail, data={"id": surface.id, "kind": surface.kind})
     by_alias = {node.alias: number for number, node in enumerate(flow.nodes)}
     trigger, capture = _ends(flow, ends, by_alias)
-    edges = [EdgePlan(0, -1, trigger, INPUT_CAPACITY, name=f"input->{ends.trigger}")]
-    for edge in flow.edges:
-        if edge.source not in by_alias or edge.to not in by_alias:
-            raise UnknownAlias(f"edge {edge.source} -> {edge.to}")
-        edges.append(_edge(edge, len(edges), by_alias))
-    nodes = [_node(node, number, edges, captures=number == capture)
-             for number, node in enumerate(flow.nodes)]  # fmt: skip
+    edges = _edges(flow, ends.trigger, by_alias)
+    nodes = _nodes(flow, edges, capture)
     plan = Plan(
         flow.name, flow.profile, tuple(nodes), tuple(edges), trigger, capture,
         max(1, capture_capacity), by_alias,
     )  # fmt: skip
     for surface in flow.control_surfaces:
         plan = apply(plan, surface)
-    return plan
+    expands = [node.expand for node in plan.nodes if node.expand is not None]
+    return replace(
+        plan, slides=slides_of(plan), many=any(each.collect is None for each in expands),
+        spills=any(edge.spill is not None for edge in plan.edges),
+    )  # fmt: skip
+
+
+def _edges(flow: FlowIR, trigger: str, by_alias: Mapping[str, int]) -> list[EdgePlan]:
+    edges = [EdgePlan(0, -1, by_alias[trigger], INPUT_CAPACITY, name=f"input->{trigger}")]
+    for edge in flow.edges:
+        if edge.source not in by_alias or edge.to not in by_alias:
+            raise UnknownAlias(f"edge {edge.source} -> {edge.to}")
+        edges.append(_edge(edge, len(edges), by_alias))
+    return edges
+
+
+def _nodes(flow: FlowIR, edges: list[EdgePlan], capture: int) -> list[NodePlan]:
+    inputs: list[list[int]] = [[] for _ in flow.nodes]
+    outputs: list[list[int]] = [[] for _ in flow.nodes]
+    for edge in edges:
+        inputs[edge.to].append(edge.index)
+        if edge.source >= 0:
+            outputs[edge.source].append(edge.index)
+    return [_node(node, number, (inputs[number], outputs[number]), captures=number == capture)
+            for number, node in enumerate(flow.nodes)]  # fmt: skip
 
 
 def _ends(flow: FlowIR, ends: Ends, by_alias: Mapping[str, int]) -> tuple[int, int]:
@@ -115,12 +135,12 @@ def partition_getter(key: str | None) -> Getter | None:
     return getter(key if key.startswith("/") else "/" + key.replace(".", "/"))
 
 
-def _node(node: NodeIR, number: int, edges: list[EdgePlan], *, captures: bool) -> NodePlan:
+def _node(
+    node: NodeIR, number: int, ways: tuple[list[int], list[int]], *, captures: bool
+) -> NodePlan:
     schedule = node.schedule
     return NodePlan(
-        number, node,
-        tuple(edge.index for edge in edges if edge.to == number),
-        tuple(edge.index for edge in edges if edge.source == number),
+        number, node, tuple(ways[0]), tuple(ways[1]),
         captures=captures,
         concurrency=max(1, (schedule.concurrency if schedule else None) or 1),
         timeout_s=_seconds(schedule.timeout if schedule else None),

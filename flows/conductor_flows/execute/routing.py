@@ -37,22 +37,22 @@ def chosen(plan: NodePlan, value: Any, view: View) -> Iterable[int]:
     branch = plan.branch
     if branch is None:
         return plan.outputs
-    taken = _select(plan, branch, view(plan.index, value))
+    taken = _select(branch, view(plan.index, value))
     return [edge for edge in plan.outputs if edge == taken or edge not in branch.controlled]
 
 
-def _select(plan: NodePlan, branch: Branch, value: Any) -> int | None:
-    found = follow(plan, branch.select, value, branch.kind)
+def _select(branch: Branch, value: Any) -> int | None:
+    found = follow(branch.select, value, branch.kind)
     if branch.kind == "if":
         if not isinstance(found, bool):
-            raise Unroutable(f"{plan.alias}: the selector of `if` is no boolean")
+            raise Unroutable("the selector of `if` is no boolean", surface="if")
         return branch.cases["true" if found else "false"]
     if not isinstance(found, str):
-        raise Unroutable(f"{plan.alias}: the selector of `switch` is no string")
+        raise Unroutable("the selector of `switch` is no string", surface="switch")
     return branch.cases.get(found, branch.default)
 
 
-def follow(plan: NodePlan, select: Getter, value: Any, surface: str) -> Any:
+def follow(select: Getter, value: Any, surface: str) -> Any:
     """Follow a surface's pointer into JSON.
 
     Raises:
@@ -61,17 +61,17 @@ def follow(plan: NodePlan, select: Getter, value: Any, surface: str) -> Any:
     try:
         return select(value)
     except Missing as missing:
-        raise Unroutable(f"{plan.alias}: the pointer of `{surface}` finds nothing at {missing}"
-                         ) from None  # fmt: skip
+        detail = f"the pointer of `{surface}` finds nothing at {missing}"
+        raise Unroutable(detail, surface=surface) from None
 
 
-def elements(plan: NodePlan, select: Getter, value: Any) -> list[Any]:
+def elements(select: Getter, value: Any) -> list[Any]:
     """Return the elements of a `for_each`.
 
     Raises:
         Unroutable: The pointer finds no array.
     """
-    found = as_array(follow(plan, select, value, "for_each"))
+    found = as_array(follow(select, value, "for_each"))
     if found is None:
-        raise Unroutable(f"{plan.alias}: the pointer of `for_each` finds no array")
+        raise Unroutable("the pointer of `for_each` finds no array", surface="for_each")
     return found

@@ -16,7 +16,7 @@ from typing import Any
 from conductor_flows.execute.binding import Bound, bind
 from conductor_flows.execute.calling import Caller, Calls
 from conductor_flows.execute.context import RunInfo
-from conductor_flows.execute.durability import Keeper, is_kept, preflight
+from conductor_flows.execute.durability import Keeper, is_kept, needed, preflight
 from conductor_flows.execute.errors import (
     CapabilitiesMissing,
     DeadlineExceeded,
@@ -25,6 +25,7 @@ from conductor_flows.execute.errors import (
     UnknownAlias,
 )
 from conductor_flows.execute.instance import Instance
+from conductor_flows.execute.measuring import Measures
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
 from conductor_flows.execute.planning import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
@@ -63,6 +64,12 @@ class Runner:
         self.services = services or Services()
         self.program = with_subflows(program, self._subflow)
         self._bound: dict[Ends, Bound] = {}
+        self._measured: dict[tuple[int, int], Measures] = {}
+        self._ends: Ends | None = None
+        flow = self.program.flow
+        self._needed = [] if inner else needed(flow)
+        hints = {hint for node in flow.nodes for hint in node.effect_hints}
+        self._asked = sorted(hint for hint in hints if hint.startswith("resource::"))
 
     def _subflow(self, program: Program) -> Handler:
         inner = Runner(program, replace(self.services, durability=None), inner=True)
@@ -78,7 +85,7 @@ class Runner:
 
     def bound(self, ends: Ends | None) -> Bound:
         """Return the plan between two ends, with its functions."""
-        ends = ends or default_ends(self.program.flow)
+        ends = ends or self._default_ends()
         if ends not in self._bound:
             services = self.services
             plan = compile_plan(
@@ -88,6 +95,11 @@ class Runner:
             self._bound[ends] = bind(plan, self.program)
         return self._bound[ends]
 
+    def _default_ends(self) -> Ends:
+        if self._ends is None:
+            self._ends = default_ends(self.program.flow)
+        return self._ends
+
     def preflight(self) -> None:
         """Look whether everything that the flow asks for is bound.
 
@@ -95,11 +107,10 @@ class Runner:
             DurabilityMissing: DAG-CKPT-003, with the names of services.
             CapabilitiesMissing: CAP101, with the hints, sorted, each once.
         """
-        if not self._inner:
+        if self._needed:
             preflight(self.program.flow, self.services.durability)
-        asked = {hint for node in self.program.flow.nodes for hint in node.effect_hints
-                 if hint.startswith("resource::")}  # fmt: skip
-        missing = sorted(hint for hint in asked if hint not in self.services.capabilities)
+        bound = self.services.capabilities
+        missing = [hint for hint in self._asked if hint not in bound]
         if missing:
             raise CapabilitiesMissing(", ".join(missing), data={"hints": missing})
 
@@ -124,7 +135,7 @@ class Runner:
             CapabilitiesMissing: CAP101; DurabilityMissing: DAG-CKPT-003.
         """
         self.preflight()
-        ends = invocation.ends or default_ends(self.program.flow)
+        ends = invocation.ends or self._default_ends()
         bound = self.bound(ends)
         run = self.info(invocation, ends)
         keeper = self._keeper(ends, bound, run)
@@ -151,32 +162,55 @@ class Runner:
             SpillUnsupported: An edge names a tier that there is no store for.
         """
         services = self.services
-        caller: Calls = Caller(bound, run, services.capabilities, services.recorder)
-        if any(edge.spill is not None for edge in bound.plan.edges):
-            spiller = Spiller(bound, run, services.spill, services.recorder)
+        measures = self._measures(bound)
+        caller: Calls = Caller(bound, run, services.capabilities, measures)
+        if bound.plan.spills:
+            spiller = Spiller(bound, run, services.spill, measures, services.tell)
             caller, keeper = SpillingCaller(caller, spiller), SpillKeeper(spiller, keeper)
-        return Instance(bound, caller, spread=self.services.random, keeper=keeper)
+        return Instance(
+            bound, caller, spread=services.random, keeper=keeper, measures=measures,
+            tell=services.tell,
+        )  # fmt: skip
+
+    def _measures(self, bound: Bound) -> Measures | None:
+        recorder = self.services.recorder
+        if recorder is None:
+            return None
+        ends = (bound.plan.trigger, bound.plan.capture)
+        if ends not in self._measured:
+            self._measured[ends] = Measures(recorder, bound.plan)
+        return self._measured[ends]
 
     async def conclude(
         self, instance: Instance, bound: Bound, begin: Callable[[], Awaitable[None]], *,
         deadline_s: float | None = None,
     ) -> Outcome:  # fmt: skip
         """Begin a run, and stay with it to its end. Raises as `run`."""
-        handed_over, keeper = False, instance.keeper
+        handed_over, keeper, reason = False, instance.keeper, "propagated"
+        limit = asyncio.timeout(deadline_s)
         try:
-            async with asyncio.timeout(deadline_s):
+            async with limit:
                 await begin()
                 outcome = await _once(instance, bound, keeper)
-            handed_over = isinstance(outcome, Streamed)
+            handed_over, reason = isinstance(outcome, Streamed), "halt"
             if keeper is not None and isinstance(outcome, Value):
                 await keeper.completed()
         except TimeoutError:
+            reason = "deadline"
+            if not limit.expired():
+                raise
             raise DeadlineExceeded(f"after {deadline_s:g} s") from None
+        except asyncio.CancelledError:
+            reason = "external"
+            raise
+        except MissingOutput:
+            instance.missed()
+            raise
         else:
             return outcome
         finally:
             if not handed_over:
-                await instance.cancel("propagated")
+                await instance.cancel(reason)
                 if keeper is not None:
                     await keeper.abandoned()
 
@@ -188,17 +222,19 @@ async def _once(instance: Instance, bound: Bound, keeper: Keeper | None) -> Outc
             await instance.finish()  # a stream that waits behind a halt never comes
             if instance.halted:
                 return await _halted(instance, bound, keeper)
+        instance.close()
         _, pieces = await instance.next()
+        instance.streams()
         return Streamed(_stream(instance, bound, pieces, keeper))
     while True:
         await instance.finish()
         if instance.halted:
             return await _halted(instance, bound, keeper)
         try:
-            instance.given.append(await instance.next())
+            instance.taken.append(await instance.next())
         except MissingOutput:
             break
-    return Value(_answer(bound, [bound.view(plan.capture, value) for _, value in instance.given]))
+    return Value(_answer(bound, [bound.view(plan.capture, value) for _, value in instance.taken]))
 
 
 async def _halted(instance: Instance, bound: Bound, keeper: Keeper | None) -> Halted:
@@ -212,8 +248,7 @@ async def _halted(instance: Instance, bound: Bound, keeper: Keeper | None) -> Ha
 
 def _answer(bound: Bound, values: list[Any]) -> Any:
     """One value, or the list of them where a for_each without a collector gave many."""
-    many = any(node.expand is not None and node.expand.collect is None for node in bound.plan.nodes)
-    if many:
+    if bound.plan.many:
         return values
     if not values:
         alias = bound.plan.nodes[bound.plan.capture].alias
@@ -234,7 +269,9 @@ async def _stream(
         if keeper is not None:
             await keeper.completed()
     except Exception as error:
-        raise NodeFailed(alias, f"{type(error).__name__}: {error}") from error
+        failed = NodeFailed(alias, f"{type(error).__name__}: {error}")
+        instance.broke(failed)
+        raise failed from error
     finally:
         await instance.cancel("stream_cancelled")
         if keeper is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from conductor_flows.execute.durability import Durable
 from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.notices import Tell, logged
 from conductor_flows.execute.plan import CAPTURE_CAPACITY
 from conductor_flows.execute.spilling import SpillStore
 from conductor_flows.execute.surfaces import SERVED
@@ -37,3 +38,5 @@ class Services:
     """Where items go that leave memory, by the tier that the edge names."""
     durability: Durable | None = None
     """Where checkpoints go; `conductor_flows.durable.services` has several."""
+    tell: Tell = logged
+    """Takes notices: RUN030, RUN040."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from conductor_flows.execute.board import Board, NodeState
 from conductor_flows.execute.errors import Failure, NodeFailed, TimeBudget, Unroutable
 from conductor_flows.execute.items import NEVER, Group, Invocation, Item
-from conductor_flows.execute.plan import Loop
+from conductor_flows.execute.plan import Loop, NodePlan
 from conductor_flows.execute.routing import Output, chosen, elements, follow
 
 NOTHING: Final = object()
@@ -45,6 +45,8 @@ class Settler:
         board = self._board
         state = board.nodes[invocation.node]
         outputs = [] if value is NOTHING else self._route(state, invocation, value)
+        if state.plan.branch is not None and not outputs and value is not NOTHING:
+            board.untaken = invocation.node
         self._release(state, invocation)
         loop = state.plan.loop
         goes_round = loop is not None and any(out.edge == loop.back_edge for out in outputs)
@@ -65,7 +67,8 @@ class Settler:
     def _route(self, state: NodeState, invocation: Invocation, value: Any) -> list[Output]:
         board, plan, scope = self._board, state.plan, invocation.scope
         turns = invocation.items[0].turns
-        edges = list(chosen(plan, value, board.view))
+        late = board.late_edges
+        edges = [edge for edge in chosen(plan, value, board.view) if edge not in late]
         if plan.loop is not None:
             again = self._round(state, plan.loop, invocation, value)
             if again is not None:
@@ -87,12 +90,12 @@ class Settler:
     ) -> Output | None:
         """Send an item round a loop again, if it is to go on."""
         plan, item = state.plan, invocation.items[0]
-        if follow(plan, loop.go_on, self._board.view(plan.index, value), "loop") is not True:
+        if follow(loop.go_on, self._board.view(plan.index, value), "loop") is not True:
             return None
         counts = dict(item.turns)
         counts[plan.index] = counts.get(plan.index, 1) + 1
         if counts[plan.index] > loop.max_iterations:
-            raise Unroutable(f"{plan.alias}: more than {loop.max_iterations} rounds")
+            raise Unroutable(f"more than {loop.max_iterations} rounds", surface="loop")
         turns = tuple(counts.items())
         return Output(loop.back_edge, Item(value, item.scope, turns=turns))
 
@@ -100,7 +103,7 @@ class Settler:
         expand = state.plan.expand
         if expand is None:
             return []
-        found = elements(state.plan, expand.items, self._board.view(state.plan.index, value))
+        found = elements(expand.items, self._board.view(state.plan.index, value))
         group = Group(state.plan.index, invocation.scope, len(found))
         state.groups += 1
         if not found:
@@ -151,21 +154,32 @@ class Settler:
 
     def expired(self, node: int, item: Item, now: float) -> NodeFailed | None:
         """Give up an item that waited too long before a node; an error ends the run."""
-        board, plan = self._board, self._board.plan.nodes[node]
-        if item.gone or item.deadline > now or item.deadline == NEVER:
+        board, state = self._board, self._board.nodes[node]
+        if item.gone:
             return None
-        lanes = next(
-            (queue for edge in plan.inputs if item in (queue := board.queues[edge]).waiting()), None
-        )
+        if state.matching is not None and state.matching.withdraw(item):
+            timeout_s = state.matching.plan.timeout_s or 0.0
+            detail = f"an item waited for its others longer than {timeout_s:g} s"
+            return self._give_up(state.plan, item, detail)
+        if item.deadline > now or item.deadline == NEVER:
+            return None
+        waiting = (board.queues[edge] for edge in state.plan.inputs)
+        lanes = next((queue for queue in waiting if item in queue.waiting()), None)
         if lanes is None:
             return None  # it is being worked on: the attempt has the same deadline
         detail = f"an item waited longer than {lanes.plan.timeout_s:g} s"
+        error = self._give_up(state.plan, item, detail)
+        if error is None:
+            lanes.withdraw(item)
+            board.freed(lanes.plan.index)
+        return error
+
+    def _give_up(self, plan: NodePlan, item: Item, detail: str) -> NodeFailed | None:
+        board = self._board
         if plan.on_failure == "fail":
             return TimeBudget(plan.alias, detail)
         if plan.on_failure == "dead_letter":
-            board.dead.append((node, item.value, f"TIME015: {detail}"))
+            board.dead.append((plan.index, item.value, f"TIME015: {detail}"))
         board.dropped["timeout"] += 1
-        lanes.withdraw(item)
         board.consume((item,))
-        board.freed(lanes.plan.index)
         return None

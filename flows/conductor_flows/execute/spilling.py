@@ -23,7 +23,8 @@ from conductor_flows.execute.core import Core
 from conductor_flows.execute.durability import Keeper, Running
 from conductor_flows.execute.errors import Failure, FlowError, NodeFailed, SpillUnsupported
 from conductor_flows.execute.items import Invocation, Item
-from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.measuring import Measures
+from conductor_flows.execute.notices import Notice, Tell, logged
 from conductor_flows.execute.plan import EdgePlan
 from conductor_flows.execute.spilled import SPILL_LOAD_FAILED, Spilled
 from conductor_flows.execute.values import Values
@@ -50,15 +51,18 @@ class Spiller:
 
     def __init__(
         self, bound: Bound, run: RunInfo, stores: Mapping[str, SpillStore],
-        recorder: Recorder | None = None,
+        measures: Measures | None = None, tell: Tell = logged,
     ) -> None:  # fmt: skip
         self._bound = bound
         self._run = run
-        self._recorder = recorder
+        self._measures = measures
+        self._say = tell
         self._values = Values(bound)
         self._stores: dict[int, SpillStore] = {}
         self._out: dict[str, SpillStore] = {}
         """What is in a store because of this run."""
+        self._going: set[int] = set()
+        """Identities of items that somebody is putting into a store just now."""
         self._count = 0
         for edge in bound.plan.edges:
             if edge.spill is not None:
@@ -68,41 +72,51 @@ class Spiller:
                 self._stores[edge.index] = store
 
     async def spill(self, core: Core, node: int) -> None:
-        """Move out what a node has just put on its edges."""
+        """Move out what a node has just put on its edges; what is on its way already is left."""
         for number in self._bound.plan.nodes[node].outputs:
             edge = self._bound.plan.edges[number]
             gather = self._bound.plan.nodes[edge.to].gather
             if edge.spill is None or (gather is not None and gather.key is not None):
                 continue
             for item in core.board.queues[number].waiting():
-                if not isinstance(item.value, Spilled):
+                if not isinstance(item.value, Spilled) and id(item) not in self._going:
                     await self._move(core, edge, item)
 
     async def _move(self, core: Core, edge: EdgePlan, item: Item) -> None:
-        lanes, spill = core.board.queues[edge.index], edge.spill
-        data = msgspec.json.encode(self._bound.view(edge.source, item.value))
-        over = spill is not None and spill.threshold_bytes is not None
-        over = over and spill is not None and len(data) >= (spill.threshold_bytes or 0)
-        if not over and lanes.length < edge.capacity:
+        lanes, threshold = core.board.queues[edge.index], edge.spill and edge.spill.threshold_bytes
+        full = lanes.length >= edge.capacity
+        if item.gone or (threshold is None and not full):
             return
+        data = msgspec.json.encode(self._bound.view(edge.source, item.value))
+        if not full and (threshold is None or len(data) < threshold):
+            return
+        self._going.add(id(item))
+        try:
+            ref = await self._put(edge, data)
+        finally:
+            self._going.discard(id(item))
+        if item in lanes.waiting():
+            item.value = Spilled(ref, len(data), hashlib.sha256(data).hexdigest())
+            self._tell(edge, len(data))
+        else:
+            await self._forget(ref)  # it has begun meanwhile, with the value that it had
+
+    async def _put(self, edge: EdgePlan, data: bytes) -> str:
         self._count += 1
         ref = f"spill/{self._run.run_id}/{edge.index}/{self._count}"
         store = self._stores[edge.index]
+        self._out[ref] = store  # also where it is not known whether the bytes came there
         try:
             await store.put(ref, data)
         except Exception as error:
             raise FlowError(f"edge {edge.name} cannot spill: {error}") from error
-        self._out[ref] = store
-        if item in lanes.waiting():
-            item.value = Spilled(ref, len(data), hashlib.sha256(data).hexdigest())
-            self._tell(edge, len(data))
+        return ref
 
     def _tell(self, edge: EdgePlan, size: int) -> None:
-        if self._recorder is not None:
-            plan = self._bound.plan
-            labels = {"flow": plan.name, "edge": edge.name, "profile": plan.profile}
-            self._recorder.count("executor.spilled_total", labels | {"code": "RUN040"})
-            self._recorder.observe("executor.spilled_bytes", labels, float(size))
+        if self._measures is not None:
+            self._measures.spilled(edge.index, size)
+        name = self._bound.plan.name
+        self._say(Notice("RUN040", name, edge.name, f"{size} bytes left memory"))
 
     async def load(self, invocation: Invocation) -> None:
         """Bring the values of an invocation back.
@@ -139,19 +153,19 @@ class Spiller:
         return msgspec.json.decode(data)
 
     def _lost(self, alias: str, detail: str) -> NodeFailed:
-        if self._recorder is not None:
-            plan = self._bound.plan
-            labels = {"flow": plan.name, "node": alias, "profile": plan.profile}
-            kind = {"error_kind": SPILL_LOAD_FAILED}
-            self._recorder.count("executor.node_errors_total", labels | kind)
+        if self._measures is not None:
+            self._measures.failed(alias, SPILL_LOAD_FAILED)
         return NodeFailed(alias, detail, kind=SPILL_LOAD_FAILED, failure=Failure.PERMANENT)
 
     async def clear(self) -> None:
         """Delete everything that this run has in a store."""
         while self._out:
-            ref, store = self._out.popitem()
-            with contextlib.suppress(Exception):  # what is gone already is as good as deleted
-                await store.delete(ref)
+            await self._forget(next(reversed(self._out)))
+
+    async def _forget(self, ref: str) -> None:
+        store = self._out.pop(ref)
+        with contextlib.suppress(Exception):  # what is gone already is as good as deleted
+            await store.delete(ref)
 
 
 class SpillingCaller:

@@ -39,11 +39,13 @@ class Starter:
             board.flush(state, now)
         if state.backlog or state.running >= plan.concurrency or state.groups >= GROUPS_MAX:
             return None
-        if not self._outputs_free(plan) or not self._inputs_there(state):
+        if not self._outputs_free(plan) or not self._inputs_there(state, now):
             return None
         if state.bucket is not None:
             if wait_s := state.bucket.wait_s(now):
                 board.alarm(now + wait_s, plan.index, None)
+                if state.bucket.stalled(now):
+                    board.saturated.append(plan.index)
                 return None
             state.bucket.take()
         found = self._take(state)
@@ -54,19 +56,20 @@ class Starter:
         if plan.captures and len(board.captured) + board.promised >= board.plan.capture_capacity:
             return False
         queues = board.queues
-        return all(
-            queues[edge].room or queues[edge].plan.on_full != "backpressure"
-            for edge in plan.outputs
-        )
+        for edge in plan.outputs:
+            lanes = queues[edge]
+            if lanes.length + lanes.reserved >= lanes.capacity and lanes.blocks:
+                return False
+        return True
 
-    def _inputs_there(self, state: NodeState) -> bool:
+    def _inputs_there(self, state: NodeState, now: float) -> bool:
         if state.matching is not None and state.plan.gather is not None:
-            self._absorb(state.matching, state.plan.gather)
+            self._absorb(state.matching, state.plan.gather, now)
             return bool(state.matching.matches)
         queues = self._board.queues
         return any(queues[edge].ready for edge in state.plan.inputs)
 
-    def _absorb(self, matching: Matching, gather: Gather) -> None:
+    def _absorb(self, matching: Matching, gather: Gather, now: float) -> None:
         board = self._board
         for edge in gather.edges:
             lanes = board.queues[edge]
@@ -79,6 +82,8 @@ class Starter:
                     key = gather.key(board.view(lanes.plan.source, item.value))
                 matching.add(edge, item, key)
                 board.freed(edge)
+                if gather.timeout_s is not None:
+                    board.alarm(now + gather.timeout_s, lanes.plan.to, item)
 
     def _take(self, state: NodeState) -> Found | None:
         if state.matching is not None and state.plan.gather is not None:
@@ -113,5 +118,7 @@ class Starter:
     def due(self, invocation: Invocation, now: float) -> float:
         """Return when an attempt that begins now must have ended."""
         timeout_s = self._board.plan.nodes[invocation.node].timeout_s
-        own = NEVER if timeout_s is None else now + timeout_s
-        return min(own, *(item.deadline for item in invocation.items))
+        first = NEVER if timeout_s is None else now + timeout_s
+        for item in invocation.items:
+            first = min(first, item.deadline)
+        return first

@@ -28,6 +28,7 @@ from conductor_flows.execute.plan import (
 )
 from conductor_flows.execute.pointers import Getter, getter
 from conductor_flows.ir.json_values import as_array, as_object
+from conductor_flows.ir.loops import body_exit
 from conductor_flows.ir.model import SurfaceIR
 from conductor_flows.ir.terms import SurfaceKind
 
@@ -169,23 +170,41 @@ def _for_each(plan: Plan, config: _Config) -> Plan:
 
 
 def _loop(plan: Plan, config: _Config) -> Plan:
-    source, entry, leave = (config.node(key) for key in ("source", "body_entry", "body_exit"))
-    forward = config.edge(source, entry)
+    source, entry = config.node("source"), config.node("body_entry")
+    names = [node.alias for node in plan.nodes]
+    pairs = {(names[edge.source], names[edge.to]) for edge in plan.edges if edge.source >= 0}
+    found = body_exit(config.values, config.surface.targets, pairs)
+    if found is None:
+        config.refuse("`body_exit` is missing, and no one edge goes back")
+    leave = config.named(found, "body_exit")
+    config.edge(source, entry)
+    plan, back = _back(plan, leave, entry, source)
+    loop = Loop(
+        config.pointer("condition_pointer"), back, int(config.number("max_iterations"))
+    )  # fmt: skip
+    # What goes round comes before what enters: that bounds what is inside.
+    head = plan.edges[back].to
+    others = (edge for edge in plan.nodes[head].inputs if edge != back)
+    plan = _change(plan, head, inputs=(back, *others), first_first=True)
+    return _change(plan, leave, loop=loop)
+
+
+def _back(plan: Plan, leave: int, entry: int, source: int) -> tuple[Plan, int]:
+    """Find the edge that goes back, or make one; it has room for everything in the body."""
+    for head in (entry, source):
+        found = edge_between(plan, leave, head)
+        if found is not None and leave != source:
+            return _change_edge(plan, found, capacity=NO_LIMIT), found
     back = EdgePlan(
         len(plan.edges), leave, entry, NO_LIMIT, name=f"loop->{plan.nodes[entry].alias}"
     )
-    loop = Loop(
-        config.pointer("condition_pointer"), forward, back.index,
-        int(config.number("max_iterations")),
-    )  # fmt: skip
     plan = replace(plan, edges=(*plan.edges, back))
-    # What goes round comes before what enters: that bounds what is inside.
-    inputs = (back.index, *plan.nodes[entry].inputs)
-    plan = _change(plan, entry, inputs=inputs, first_first=True)
-    return _change(plan, leave, outputs=(*plan.nodes[leave].outputs, back.index), loop=loop)
+    return _change(plan, leave, outputs=(*plan.nodes[leave].outputs, back.index)), back.index
 
 
 def _window(plan: Plan, config: _Config) -> Plan:
+    if len(config.surface.targets) < 2:  # noqa: PLR2004  # a source and a target
+        config.refuse("`targets` names no source and no target")
     source, target = (config.named(alias, "targets") for alias in config.surface.targets[:2])
     lateness = config.values.get("allowed_lateness_ms", 0)
     late = None
@@ -256,6 +275,7 @@ def _gather(plan: Plan, config: _Config) -> Plan:
         "join" if config.surface.kind is SurfaceKind.JOIN else "zip",
         tuple(config.edge(source, target) for source in sources),
         tuple(plan.nodes[source].alias for source in sources), key,
+        config.number("timeout_ms") / 1000 if config.values.get("timeout_ms") is not None else None,
     )  # fmt: skip
     return _change(plan, target, gather=gather)
 

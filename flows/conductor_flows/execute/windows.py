@@ -49,7 +49,11 @@ class Windows:
         watermark = self.newest[lane] - self.plan.lateness_ms
         found = self._open.get(lane, {})
         over = sorted(start for start in found if start + self.plan.size_ms <= watermark)
-        return [Closed(lane, start, start + self.plan.size_ms, found.pop(start)) for start in over]
+        size = self.plan.size_ms
+        closed = [Closed(lane, start, start + size, found.pop(start)) for start in over]
+        if not found:
+            self._open.pop(lane, None)
+        return closed
 
     def flush(self) -> list[Closed]:
         """Close everything: no more items will come."""

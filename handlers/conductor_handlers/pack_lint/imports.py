@@ -22,6 +22,8 @@ from conductor_sdk.pack_hash import APART, NotHashable, pack_files
 TITLE = "import boundaries"
 SDK = "conductor_sdk"
 OURS = "conductor_"
+HOSTS = frozenset({("conductor_packs.flows", "conductor_flows")})
+"""Built-in packs that stand on a layer of ours, and that layer: its flows run in it."""
 _DYNAMIC = frozenset({"import_module", "__import__", "run_module", "run_path"})
 
 
@@ -58,7 +60,7 @@ class Bounds:
                 return f"imports {modules[0]}, a tool's directory that is not hashed"
             tests = [step for step in modules if is_test(step)]
             return f"imports {tests[0]}, a test of the pack" if tests else None
-        if top in sys.stdlib_module_names or top == SDK:
+        if top in sys.stdlib_module_names or top == SDK or (self.place.package, top) in HOSTS:
             return None
         if top.startswith(OURS):
             return f"imports {module}, which is not conductor_sdk and not in the pack"

@@ -62,7 +62,9 @@ def leases(scene: Scene) -> Finding:
         return skip("there are no plans")
     if check["status"] == "GREEN":
         return ok(str(check["detail"]))
-    return warn(str(check["detail"]), "the running sidecar gives them back: conductor sidecar")
+    # The plan pack ends them: in a running sidecar within seconds, and before anybody claims.
+    return warn(str(check["detail"]),
+                "run: conductor sidecar; or claim: conductor plan claim --help")  # fmt: skip
 
 
 def forget_holder(scene: Scene) -> list[str]:

@@ -30,7 +30,7 @@ def reload(dry_run: bool, workspace: Path, as_json: bool) -> None:
 
     \b
     Exit codes: 0 done, or nothing to do (changes that need a restart are named),
-                1 refused: a pack or a tool, 6 busy: try again,
+                1 refused: a pack, a tool or an address, 6 busy: try again,
                 69 no sidecar runs, 78 bad configuration.
     """
     from conductor_sidecar.cli.output import print_json
@@ -55,6 +55,7 @@ def _asked(workspace: Path, *, dry_run: bool) -> dict[str, Any]:
 
 def _restored(error: ConductorError) -> ConductorError:
     """Turn an answered error into the class that has its exit code."""
+    from conductor_sidecar.http.errors import ListenFailed, ListenRefused
     from conductor_sidecar.reload.errors import (
         ReloadBusy,
         ReloadFailed,
@@ -67,7 +68,7 @@ def _restored(error: ConductorError) -> ConductorError:
     kinds = {
         kind.code: kind
         for kind in (ConfigInvalid, ReloadBusy, ReloadFailed, ReloadPackRefused, ReloadTimeout,
-                     ReloadToolRefused)
+                     ReloadToolRefused, ListenFailed, ListenRefused)
     }  # fmt: skip
     kind = kinds.get(code)
     if kind is None:
@@ -89,6 +90,9 @@ def _print(changes: list[dict[str, Any]]) -> None:
             for change in changes
         ]  # fmt: skip
         print_table(("WHAT", "NAME", "CHANGE", "EFFECT"), rows)
+    for change in changes:
+        if why := change.get("why"):
+            click.echo(f"{change['name']} needs a restart: {why}")
 
 
 def _how(change: dict[str, Any]) -> str:

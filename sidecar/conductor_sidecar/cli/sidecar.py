@@ -51,6 +51,9 @@ def sidecar(
                 6 another sidecar owns the workspace,
                 77 credential refused, 78 bad configuration.
     """
+    from conductor_sidecar.garbage import collect_rarely
+
+    collect_rarely()
     flags: dict[str, Any] = parse_assignments(assignments)
     if adapter is not None:
         flags["link.adapter"] = adapter

@@ -196,8 +196,9 @@ class Downlink:
     async def _deliver(self, deliver: Deliver, link: Acknowledger) -> None:
         span = None if self._tracer is None else self._tracer.receive(deliver)
         arrivals = [
-            Arrival(a.event.event_id, a.event.kind, a.body, a.event.traceparent)
-            for a in deliver.events
+            Arrival(event.event_id, event.kind, arrived.body, event.traceparent)
+            for arrived in deliver.events
+            for event in (arrived.event,)
         ]
         refused: dict[tuple[str, str], int] = {}
         for refusal in deliver.refused:

@@ -8,7 +8,7 @@ comes down this way, and ephemeral events do not go up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -75,8 +75,9 @@ class HttpFallback:
 
     def __init__(
         self, pusher: Pusher, outbox: Outbox, link: LinkView, clock: Clock, feed: Feed, *,
-        subject: str, after_s: float, tracer: PushTracer | None = None,
+        subject: str, after_s: Callable[[], float | None], tracer: PushTracer | None = None,
     ) -> None:  # fmt: skip
+        """Prepare; `after_s` gives the seconds without a link, or None for never, at each look."""
         self._pusher = pusher
         self._outbox = outbox
         self._link = link
@@ -95,7 +96,8 @@ class HttpFallback:
             if self._link.open:
                 lost_at, pause_s = now, PAUSE_FIRST_S
                 continue
-            if now - lost_at < self._after_s:
+            after_s = self._after_s()
+            if after_s is None or now - lost_at < after_s:
                 continue
             try:
                 await self.drain()

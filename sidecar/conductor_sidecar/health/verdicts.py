@@ -19,7 +19,8 @@ DEAF_AFTER_S = 30.0
 SILENT_AFTER_S = 90.0
 """Seconds without a frame on an open link; the session gives such a link up by itself."""
 
-Phase = Literal["starting", "running", "reloading", "draining", "stopped"]
+Phase = Literal["starting", "running", "draining", "stopped"]
+"""A reload is no phase: the link stays, events are stored, and handlers wait for a moment."""
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +163,7 @@ def _phase(phase: Phase) -> tuple[Reason, ...]:
             return (Reason(Code.DRAINING, "the daemon stops"),)
         case "stopped":
             return (Reason(Code.STOPPED, "the daemon has stopped"),)
-        case "running" | "reloading":
+        case "running":
             return ()
 
 

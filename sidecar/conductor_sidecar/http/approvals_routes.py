@@ -18,6 +18,7 @@ from conductor_sdk.approval import ApprovalState
 from conductor_sidecar.approvals import approval_json
 from conductor_sidecar.control import Control, Decision
 from conductor_sidecar.errors import RequestInvalid
+from conductor_sidecar.http.small_body import small_body
 from conductor_state.errors import ApprovalDecided
 
 BODY_MAX = 16 * 1024
@@ -67,24 +68,12 @@ class ApprovalRoutes:
 
     async def _decide(self, request: Request, *, granted: bool) -> Response:
         request_id: str = request.path_params["request_id"]
-        decision = await _decision(request)
+        decision = await small_body(request, Decision, BODY_MAX)
         try:
             decided = await self._control.decide(request_id, granted=granted, decision=decision)
         except ApprovalDecided as error:
             return _json({"error": error.as_json()}, 409)
         return _json(approval_json(decided))
-
-
-async def _decision(request: Request) -> Decision:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise RequestInvalid(f"the body has more than {BODY_MAX} bytes")
-    try:
-        return msgspec.json.decode(body or b"{}", type=Decision)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RequestInvalid(str(error)) from None
 
 
 def _limit(text: str) -> int:

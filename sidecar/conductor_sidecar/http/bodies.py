@@ -26,7 +26,8 @@ VISIBLE = "[!-~]"
 """The characters of keys and names that only travel along."""
 _KEY = re.compile(f"{VISIBLE}{{1,{KEY_MAX}}}")
 _NAME = re.compile(f"{VISIBLE}{{1,{CONTEXT_MAX}}}")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""Gives nothing back and matches also what has no end, so that no body takes quadratic time."""
 _TO_BRACES = bytes.maketrans(b"[]", b"{}")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _CONTEXT = ("run_id", "task_id", "session_id")

@@ -145,11 +145,9 @@ class TcpSurface:
 
     def _bind(self) -> socket.socket:
         address = self.settings.listen or ""
-        host, _, port = address.rpartition(":")
-        # A name that has to be looked up could be anywhere tomorrow.
-        host = "127.0.0.1" if host == "localhost" else host.strip("[]")
+        host, port = whereabouts(address) or ("", "")
         # Asked before binding: not for a moment is another address open.
-        _check_loopback(host, allow_remote=self.settings.allow_remote)
+        check_loopback(host, allow_remote=self.settings.allow_remote)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Named as TCP: otherwise asyncio leaves Nagle's delay on, 40 ms for some answers.
         bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -176,11 +174,25 @@ def _checked(bound: socket.socket, *, allow_remote: bool) -> tuple[str, int]:
     # Connections inherit it; without, head and body of an answer wait 40 ms for each other.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = bound.getsockname()[:2]
-    _check_loopback(host, allow_remote=allow_remote)
+    check_loopback(host, allow_remote=allow_remote)
     return (f"[{host}]" if bound.family == socket.AF_INET6 else str(host)), int(port)
 
 
-def _check_loopback(host: str, *, allow_remote: bool) -> None:
+def whereabouts(listen: str | None) -> tuple[str, str] | None:
+    """Return host and port of `http.listen`: the same ones for the same address."""
+    if listen is None:
+        return None
+    host, _, port = listen.rpartition(":")
+    # A name that has to be looked up could be anywhere tomorrow.
+    return ("127.0.0.1" if host == "localhost" else host.strip("[]")), port
+
+
+def check_loopback(host: str, *, allow_remote: bool) -> None:
+    """Let an address of this machine pass, and any other if that is allowed.
+
+    Raises:
+        ListenRefused: It is neither.
+    """
     try:
         loopback = ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:

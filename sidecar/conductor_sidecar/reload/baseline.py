@@ -7,14 +7,16 @@ Refusal: no code is imported again; a manifest that a pack builds in code is cod
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from conductor_handlers.pack_sources import Candidate
 from conductor_handlers.registry import LoadedPack
 from conductor_sdk.manifest import PackManifest
+from conductor_sdk.manifest_tools import ToolManifest
 from conductor_sdk.pack import Pack
 from conductor_sdk.pack_errors import ManifestInvalid
 from conductor_sdk.pack_hash import NotHashable, pack_files
@@ -82,7 +84,24 @@ class Baseline:
         latest = self._latest.get(module)
         if latest is None or latest.text != text:
             latest = self._latest[module] = _Read(text, _manifest(text))
-        return pack if latest.manifest is None else replace(pack, manifest=latest.manifest)
+        return pack if latest.manifest is None else _with_manifest(pack, latest.manifest)
+
+
+def _with_manifest(pack: Pack, manifest: PackManifest) -> Pack:
+    """Return a pack with another manifest.
+
+    A function that answers with the tools of the manifest answers with those of the new one;
+    tools that it makes itself are code, and stay.
+    """
+    choose, before = pack.toolset, list(pack.manifest.tools)
+    if choose is None:
+        return replace(pack, manifest=manifest)
+
+    def toolset(config: Mapping[str, Any]) -> Sequence[ToolManifest]:
+        chosen = list(choose(config))
+        return manifest.tools if chosen == before else chosen
+
+    return replace(pack, manifest=manifest, toolset=toolset)
 
 
 def _text(module: str) -> bytes | None:

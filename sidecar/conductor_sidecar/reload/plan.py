@@ -7,18 +7,19 @@ so and names what was known to change. Refusal: nothing that runs is changed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from conductor_handlers.pack_sources import Candidate
 from conductor_handlers.registry import Registry
-from conductor_handlers.toolhost.catalogue import Catalogue, CatalogueTool, ToolProblem
 from conductor_sdk.pack import Pack
 from conductor_sidecar.config import Configuration
 from conductor_sidecar.packs import BoundPacks, Load
 from conductor_sidecar.reload.baseline import Baseline
 from conductor_sidecar.reload.difference import (
     Change,
+    code_changes,
     pack_changes,
     setting_changes,
     tool_changes,
@@ -28,6 +29,9 @@ from conductor_sidecar.reload.live import taken_over
 from conductor_sidecar.reload.report import facts
 from conductor_sidecar.settings import Settings
 from conductor_sidecar.tools import packs_catalogue
+
+if TYPE_CHECKING:
+    from conductor_handlers.toolhost.catalogue import Catalogue, ToolProblem
 
 Revise = Callable[[Candidate, Pack], Pack]
 Select = Callable[[Settings, Revise], Registry]
@@ -39,18 +43,13 @@ class Force:
 
     configuration: Configuration
     load: Load
-    tools: Mapping[str, CatalogueTool]
-    problems: tuple[ToolProblem, ...]
+    catalogue: Catalogue
+    """The tools."""
 
     @property
     def settings(self) -> Settings:
         """The settings that hold."""
         return self.configuration.settings
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The tools."""
-        return Catalogue(self.tools, self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +64,18 @@ class Planner:
     """Makes plans."""
 
     def __init__(
-        self, configured: Callable[[], Configuration], select: Select, packs: BoundPacks
-    ) -> None:
+        self, configured: Callable[[], Configuration], select: Select, packs: BoundPacks,
+        held: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         """Prepare; the baseline of the packs' files is taken here.
 
         Args:
             configured: Reads the configuration anew; may raise a ConductorError.
             select: Finds, imports and checks the packs of some settings.
             packs: Binds them.
+            held: Settings that cannot be taken over here.
         """
+        self._held = frozenset(held)
         self._configured = configured
         self._select = select
         self._packs = packs
@@ -94,20 +96,21 @@ class Planner:
         """
         # In a thread: packs are imported, and files are read.
         read = await asyncio.to_thread(self._configured)
-        settings = taken_over(now.settings, read.settings)
-        changes = setting_changes(now.configuration, read)
+        settings = taken_over(now.settings, read.settings, self._held)
+        changes = setting_changes(now.configuration, read, self._held)
         registry = await asyncio.to_thread(self._select, settings, self._baseline.revised)
-        code = await asyncio.to_thread(self._baseline.changed_code, registry.packs)
-        changes += [Change("code", slug, "changed", "restart") for slug in code]
+        changes += code_changes(
+            await asyncio.to_thread(self._baseline.changed_code, registry.packs)
+        )
         load = self._packs.prepare(registry, settings)
-        changes += pack_changes(now.load.registry, load.registry)
-        _check_packs(now.load.registry, load.registry, changes)
         catalogue = await asyncio.to_thread(packs_catalogue, load.registry, settings)
-        changes += tool_changes(now.tools, catalogue.tools)
-        _check_tools(now.problems, catalogue.problems, changes)
+        changes += pack_changes(now.load.registry, load.registry, catalogue.tools)
+        _check_packs(now.load.registry, load.registry, changes)
+        changes += tool_changes(now.catalogue.tools, catalogue.tools)
+        _check_tools(now.catalogue.problems, catalogue.problems, changes)
         await asyncio.to_thread(self._baseline.measure, load.registry.packs)
         configuration = replace(read, settings=settings)
-        return Plan(Force(configuration, load, catalogue.tools, catalogue.problems), changes)
+        return Plan(Force(configuration, load, catalogue), changes)
 
 
 def _check_packs(before: Registry, after: Registry, changes: list[Change]) -> None:

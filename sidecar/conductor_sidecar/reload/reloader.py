@@ -155,8 +155,7 @@ class Reloader:
     async def _in_force(self) -> Force:
         settings, load = self._parts.settings, self._parts.packs.load
         catalogue = await asyncio.to_thread(packs_catalogue, load.registry, settings)
-        configuration = self._reloading.configuration
-        return Force(configuration, load, catalogue.tools, catalogue.problems)
+        return Force(self._reloading.configuration, load, catalogue)
 
     def _refused(self, error: ConductorError) -> None:
         self._parts.feed.failed(error)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from conductor_sdk.errors import ConductorError
-from conductor_sidecar.errors import RequestInvalid
+from conductor_sidecar.http.small_body import small_body
 from conductor_sidecar.reload.reloader import Reloader
 
 BODY_MAX = 1024
@@ -28,7 +28,7 @@ def reload_routes(reloader: Reloader) -> list[BaseRoute]:
     """Return the route; the control socket's application mounts it."""
 
     async def reload(request: Request) -> Response:
-        asked = await _asked(request)
+        asked = await small_body(request, ReloadRequest, BODY_MAX)
         try:
             report = await reloader.reload(dry_run=asked.dry_run)
         except ConductorError as error:
@@ -37,15 +37,3 @@ def reload_routes(reloader: Reloader) -> list[BaseRoute]:
         return Response(msgspec.json.encode(report), media_type="application/json")
 
     return [Route("/v1/reload", reload, methods=["POST"])]
-
-
-async def _asked(request: Request) -> ReloadRequest:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise RequestInvalid(f"the body has more than {BODY_MAX} bytes")
-    try:
-        return msgspec.json.decode(body or b"{}", type=ReloadRequest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RequestInvalid(str(error)) from None

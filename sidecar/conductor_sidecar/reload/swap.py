@@ -37,7 +37,16 @@ class Swap:
         Raises:
             ReloadTimeout: They did not end in time; nothing was changed.
             ReloadFailed: Something was refused; everything is as it was.
+            ConductorError: Another address cannot be listened on; everything is as it was.
         """
+        await self.served.prepare(new.settings)
+        try:
+            await self._over(new, old, timeout_s)
+        except BaseException:
+            await self.served.undo()
+            raise
+
+    async def _over(self, new: Force, old: Force, timeout_s: float) -> None:
         if not await self.parts.dispatcher.pause(timeout_s):
             raise ReloadTimeout(f"{timeout_s:g} s")
         try:
@@ -52,7 +61,7 @@ class Swap:
         """Begin and end what goes with packs that came, went or changed."""
         packs, host = self.parts.packs, self.parts.tools.host
         await self.parts.downlink.regrant()
-        await self.served.retire()
+        await self.served.settle()
         await packs.succeed(old.load)
         gone = old.load.bound.keys() - new.load.bound.keys()
         if gone:
@@ -80,7 +89,9 @@ class Swap:
 def _shows(force: Force) -> tuple[object, ...]:
     """Return what requests over HTTP and MCP depend on."""
     packs = sorted((slug, id(one)) for slug, one in force.load.bound.items())
-    return force.settings.http, force.settings.mcp, packs, sorted(force.tools)
+    settings = force.settings
+    shown = settings.http, settings.mcp, settings.metrics
+    return *shown, packs, sorted(force.catalogue.tools)
 
 
 def backoff(reconnect: ReconnectSettings) -> Backoff:

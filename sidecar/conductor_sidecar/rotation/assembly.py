@@ -6,6 +6,7 @@ Promise: an adapter without a credential has no rotation. Refusal: nothing runs 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from conductor_sidecar.credentials import Credentials
 from conductor_sidecar.feed import Feed
@@ -19,8 +20,9 @@ from conductor_sidecar.stores import Stores
 
 
 def build_rotation(
-    held: Held | None, credentials: Credentials, stores: Stores, feed: Feed, link: LinkSettings
-) -> Turning:
+    held: Held | None, credentials: Credentials, stores: Stores, feed: Feed,
+    link: Callable[[], LinkSettings],
+) -> Turning:  # fmt: skip
     """Put a rotation together, and offer the candidate that a crash left.
 
     Args:
@@ -28,18 +30,16 @@ def build_rotation(
         credentials: What the link is opened with.
         stores: For the journal and the time.
         feed: Told what happens.
-        link: How the conductor is reached. Whoever keeps the link sets `reconnect`.
+        link: How the conductor is reached now. Whoever keeps the link sets `reconnect`.
     """
     if held is None:
         return Fixed(credentials, feed)
-    endpoint = HttpEndpoint(
-        stores.clock, ca_file=link.ca_file, allow_plaintext=link.allow_plaintext
-    )
     rotation = Rotation(
         Means(
-            credentials=credentials, files=EnrollmentFiles(held), endpoint=endpoint,
+            credentials=credentials, files=EnrollmentFiles(held),
+            endpoint=HttpEndpoint(stores.clock, link),
             journal=stores.journal, feed=feed, clock=stores.clock, random=random.random,
-            crash_point=held.crash_point, allow_plaintext=link.allow_plaintext,
+            crash_point=held.crash_point, link=link,
         ),
         stay,
     )  # fmt: skip

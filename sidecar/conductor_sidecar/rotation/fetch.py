@@ -7,6 +7,7 @@ no redirect is followed, no proxy is used, and nothing is stored here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from conductor_sdk.clock import Clock
 from conductor_sdk.secret import Secret
 from conductor_sidecar.rotation.errors import RotationRefused
 from conductor_sidecar.rotation.ports import Fresh
+from conductor_sidecar.settings import LinkSettings
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,10 +51,10 @@ _answer = msgspec.json.Decoder(_Answer, dec_hook=_secret)
 class HttpEndpoint:
     """The endpoint over HTTP."""
 
-    def __init__(self, clock: Clock, *, ca_file: str | None, allow_plaintext: bool) -> None:
+    def __init__(self, clock: Clock, link: Callable[[], LinkSettings]) -> None:
+        """Prepare; each call is made by what `link` says then."""
         self._clock = clock
-        self._ca_file = ca_file
-        self._allow_plaintext = allow_plaintext
+        self._link = link
 
     async def fetch(self, url: str, credential: Secret, version: int | None) -> Fresh:
         """Ask for a credential; as the port says."""
@@ -93,7 +95,7 @@ class HttpEndpoint:
                 asyncio.timeout(TIMEOUT_S),
                 httpx2.AsyncClient(
                     auth=authorize, timeout=None, trust_env=False, follow_redirects=False,
-                    verify=client_tls(self._ca_file) if where.secure else False,
+                    verify=client_tls(self._link().ca_file) if where.secure else False,
                 ) as client,
                 client.stream("POST", url, json={"rotate": version}) as response,
             ):  # fmt: skip
@@ -107,7 +109,7 @@ class HttpEndpoint:
 
     def _where(self, url: str) -> Endpoint:
         return parse_endpoint(
-            url, plain="http", encrypted="https", allow_plaintext=self._allow_plaintext
+            url, plain="http", encrypted="https", allow_plaintext=self._link().allow_plaintext
         )
 
 

@@ -63,6 +63,6 @@ async def _confirm(means: Means, identity: Identity) -> None:
     """
     with contextlib.suppress(ConductorError):
         home = conductor_address(identity.conductor, identity.address)
-        url = rotation_url(PATH, home, allow_plaintext=means.allow_plaintext)
+        url = rotation_url(PATH, home, allow_plaintext=means.link().allow_plaintext)
         await means.endpoint.confirm(url, identity.credential, identity.generation)
         means.crash_point("rotation.confirmed")

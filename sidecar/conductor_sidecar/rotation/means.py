@@ -13,6 +13,7 @@ from conductor_sidecar.credentials import Credentials
 from conductor_sidecar.feed import Feed
 from conductor_sidecar.ports import Journal
 from conductor_sidecar.rotation.ports import CrashPoint, Endpoint, Files
+from conductor_sidecar.settings import LinkSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,8 @@ class Means:
     clock: Clock
     random: Callable[[], float]
     crash_point: CrashPoint
-    allow_plaintext: bool = False
+    link: Callable[[], LinkSettings] = LinkSettings
+    """How the conductor is reached now."""
     retry_first_s: float = 5.0
     pause_s: float = 1.0
     """Seconds between two rotations at least, however often they are asked for."""

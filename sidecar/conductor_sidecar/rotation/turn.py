@@ -165,7 +165,7 @@ class Rotation:
     def _take(self, version: int | None, url: str) -> None:
         present, means = self._means.credentials.present, self._means
         home = conductor_address(present.conductor, present.address)
-        checked = rotation_url(url, home, allow_plaintext=means.allow_plaintext)
+        checked = rotation_url(url, home, allow_plaintext=means.link().allow_plaintext)
         self._order = _Order(version, checked)
         self._wake.set()
 

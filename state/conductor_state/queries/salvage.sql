@@ -40,3 +40,7 @@ SELECT
 -- name: newest_ms
 -- Gives the newest receipt's time.
 SELECT coalesce(max(received_ms), 0) FROM receipts;
+
+-- name: sum_older_pushes
+-- A file of an older program has no checksums; damaged ones were not copied.
+UPDATE outbox SET checksum = event_checksum(event_id, kind, body) WHERE checksum IS NULL;

@@ -223,3 +223,48 @@ ASSIGNABLE = [
 @pytest.mark.parametrize(("source", "target", "fits"), ASSIGNABLE)
 def test_a_type_fits_where_its_values_do(source: Any, target: Any, fits: bool) -> None:
     assert fits is assignable(source, target)
+
+
+@dataclass(frozen=True)
+class Inner:
+    a: int
+    b: str = "given"
+
+
+@dataclass
+class Outer:
+    one: Inner
+    more: list[Inner] = field(default_factory=list[Inner])
+    by_name: dict[str, Inner] = field(default_factory=dict[str, Inner])
+    pair: tuple[Inner, int] | None = None
+
+
+@dataclass
+class Optional:
+    c: int = 7
+
+
+class Holder(msgspec.Struct):
+    inner: Inner
+
+
+@dataclass(slots=True)
+class Slotted:
+    a: int
+    b: str = "given"
+
+
+@pytest.mark.parametrize(("tp", "read", "written"), [
+    (Inner, {"a": 1}, {"a": 1, "b": "given"}),
+    (Slotted, {"a": 1}, {"a": 1, "b": "given"}),
+    (Optional, {}, {"c": 7}),
+    (Holder, {"inner": {"a": 1}}, {"inner": {"a": 1, "b": "given"}}),
+    (list[Inner], [{"a": 1}], [{"a": 1, "b": "given"}]),
+    (Outer,
+     {"one": {"a": 1}, "more": [{"a": 2}], "by_name": {"x": {"a": 3}}, "pair": [{"a": 4}, 5]},
+     {"one": {"a": 1, "b": "given"}, "more": [{"a": 2, "b": "given"}],
+      "by_name": {"x": {"a": 3, "b": "given"}}, "pair": [{"a": 4, "b": "given"}, 5]}),
+])  # fmt: skip
+def test_what_json_leaves_out_is_written_with_its_default(tp: Any, read: Any, written: Any) -> None:
+    port = port_of(tp)
+    assert written == port.encode(port.decode(read))

@@ -479,3 +479,24 @@ async def test_a_run_may_be_told_where_to_come_out() -> None:
     flow.connect(one, two)
     found = await Runner(flow.program()).run(Invocation({}, ends=Ends("route", "left")))
     assert Value({"text": "left a"}) == found
+
+
+async def test_a_flow_runs_by_itself_in_a_script() -> None:
+    flow, start, one = started(left)
+    flow.connect(start, one)
+    assert Value({"text": "left b"}) == await flow.run({"mode": "b"})
+
+
+async def test_a_node_that_gives_nothing_ends_a_way() -> None:
+    seen: list[str] = []
+
+    @node(summary="Keep it")
+    async def keep(request: Request) -> None:
+        seen.append(request.mode)
+
+    flow, start, one, other = started(left, keep)
+    flow.connect(start, one)
+    flow.connect(start, other)
+    flow.entrypoint(start, one)
+    assert Value({"text": "left b"}) == await flow.run({"mode": "b"})
+    assert ["b"] == seen

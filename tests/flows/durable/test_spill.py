@@ -12,6 +12,7 @@ from conductor_flows.capabilities.stores import RowBlobs
 from conductor_flows.durable.resume import resume
 from conductor_flows.durable.services import in_memory
 from conductor_flows.execute.errors import NodeFailed, SpillUnsupported
+from conductor_flows.execute.notices import Notice
 from conductor_flows.execute.outcomes import Value
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner
@@ -111,11 +112,13 @@ async def test_spill_to_blob_handles_queue_overflow() -> None:
     seen: list[Any] = []
     blobs, numbers = Blobs(), Numbers()
     flow = program(Buffer(max_items=1, spill_tier="disk"), seen)
-    services = Services(spill={"disk": blobs}, recorder=numbers)
+    notices: list[Notice] = []
+    services = Services(spill={"disk": blobs}, recorder=numbers, tell=notices.append)
     outcome = await Runner(flow, services).run(Invocation({"n": 20}))
     assert Value([{"n": number} for number in range(20)]) == outcome
     assert [{"n": number} for number in range(20)] == seen
-    assert numbers.counts["executor.spilled_total", "RUN040"] > 0
+    assert numbers.counts["executor.spilled_total", ""] == len(notices) > 0
+    assert {("RUN040", "first->take")} == {(each.code, each.where) for each in notices}
     assert (set(), True) == (blobs.kept, blobs.most > 0)
 
 

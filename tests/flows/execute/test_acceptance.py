@@ -198,14 +198,15 @@ async def test_back_pressure_bounds_every_branch_of_a_fan_out() -> None:
 
 
 async def test_cancellation_propagates_on_error() -> None:
-    cancelled = asyncio.Event()
+    running, cancelled = asyncio.Event(), asyncio.Event()
 
     async def fails(value: Any) -> Any:
-        await asyncio.sleep(0)
+        await running.wait()
         raise ValueError(value)
 
     async def waits(value: Any) -> Any:
         del value
+        running.set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:

@@ -6,6 +6,8 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +62,71 @@ def test_edges_tell_the_branch_that_a_surface_gives_them() -> None:
 
 def test_edges_tell_what_is_unusual_about_them() -> None:
     labels = [mark.label for mark in edges(from_json(ETL))]
-    assert ["", "at_most_once, spills to disk", "exactly_once, by customer_id, 300000 ms"] == labels
+    assert [
+        "",
+        "at_most_once, spills to disk",
+        "exactly_once, by customer_id, within 5 min",
+    ] == labels
+
+
+def with_surface(kind: SurfaceKind, config: dict[str, object]) -> FlowIR:
+    surface = SurfaceIR(id="x", kind=kind, targets=["s", "a", "b"], config=config)
+    return msgspec.structs.replace(branching("s", "a", "b"), control_surfaces=[surface])
+
+
+@pytest.mark.parametrize(("kind", "config", "labels"), [
+    (SurfaceKind.FOR_EACH, {"source": "s", "body_entry": "a"}, ["each", ""]),
+    (SurfaceKind.FOR_EACH, {"source": "s", "body_entry": "a", "body_exit": "s", "collect": "b"},
+     ["each", "all"]),
+    (SurfaceKind.WINDOW, {"size_ms": 1500, "late": "b"}, ["windows of 1500 ms", "late"]),
+    (SurfaceKind.WINDOW, {"size_ms": "x"}, ["windows", ""]),
+    (SurfaceKind.SWITCH, {"source": "s", "cases": {"p": "a", "q": "a"}, "default": "b"},
+     ["p | q", "default"]),
+    (SurfaceKind.SWITCH, {"source": 7, "cases": []}, ["", ""]),
+])  # fmt: skip
+def test_edges_tell_what_a_surface_sends_there(
+    kind: SurfaceKind, config: dict[str, object], labels: list[str]
+) -> None:
+    assert labels == [mark.label for mark in edges(with_surface(kind, config))]
+
+
+@pytest.mark.parametrize(("kind", "config", "notes"), [
+    (SurfaceKind.RATE_LIMIT, {"target": "a", "qps": 10, "burst": 5}, "10/s, burst 5"),
+    (SurfaceKind.LOOP, {"body_exit": "a", "max_iterations": 3}, "loops, 3 times at most"),
+    (SurfaceKind.TIMEOUT, {"scope": {"nodes": ["a"]}, "duration_ms": 2000}, "at most 2 s"),
+    (SurfaceKind.TIMEOUT, {"scope": {"nodes": ["a"]}, "duration_ms": 0.5}, "in time"),
+    (SurfaceKind.ERROR_HANDLER, {"scope": {"nodes": ["a"]}, "strategy": "retry"},
+     "on error retry"),
+    (SurfaceKind.ERROR_HANDLER, {"scope": [{}]}, ""),
+    (SurfaceKind.RATE_LIMIT, {"target": {}}, ""),
+])  # fmt: skip
+def test_nodes_tell_what_a_surface_does_to_them(
+    kind: SurfaceKind, config: dict[str, object], notes: str
+) -> None:
+    flow = with_surface(kind, config)
+    assert ["", notes, ""] == [mark.notes for mark in nodes(flow)]
+    for text in (dot(flow), mermaid(flow), svg(flow)):
+        assert notes.partition(",")[0] in text
+
+
+def test_a_window_that_names_no_edge_is_told_at_its_node() -> None:
+    assert "windows of 5 min" in [mark.notes for mark in nodes(from_json(ETL))]
+
+
+def test_a_node_that_joins_tells_how_many() -> None:
+    flow = with_surface(SurfaceKind.JOIN, {"sources": ["s", "a"]})
+    assert ["", "", "joins 2"] == [mark.notes for mark in nodes(flow)]
+
+
+def test_a_label_of_many_lines_stays_in_the_picture() -> None:
+    flow = from_json(ETL)
+    root = ET.fromstring(svg(flow))
+    _, top, width, height = (float(part) for part in root.attrib["viewBox"].split())
+    texts = list(root.iter("{http://www.w3.org/2000/svg}text"))
+    ys = [float(text.attrib["y"]) for text in texts]
+    assert top < min(ys) - 10
+    assert max(ys) < top + height
+    assert width > max(float(text.attrib["x"]) for text in texts)
 
 
 def test_dot_quotes_whatever_a_name_holds() -> None:

@@ -61,6 +61,22 @@ def test_the_rules_say_what_the_registry_says_they_say() -> None:
     assert {code for code, entry in CODES.items() if entry.status == "validator"} == said
 
 
+def test_what_a_run_is_said_to_say_is_said_somewhere() -> None:
+    files = sorted((ROOT / "flows/conductor_flows").rglob("*.py"))
+    said = {
+        code
+        for file in files
+        if "validate" not in file.parts
+        for code in _CODE.findall(file.read_text(encoding="utf-8"))
+    }
+
+    assert [] == [
+        code for code, entry in CODES.items() if entry.status == "runtime" and code not in said
+    ]
+    reserved = {code for code, entry in CODES.items() if entry.status == "reserved"}
+    assert set() == reserved & said
+
+
 @pytest.mark.parametrize("entry", CODES.values(), ids=list(CODES))
 def test_an_entry_is_a_line_each_and_says_what_to_do(entry: Code) -> None:
     assert [] == [text for text in (entry.summary, entry.hint) if "\n" in text or len(text) > 90]

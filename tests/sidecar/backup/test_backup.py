@@ -80,6 +80,25 @@ async def test_a_backup_holds_every_store_and_a_digest_of_each(
     assert {"sidecar", "journal", "pack", "folder"} == {each.store for each in done.manifest.items}
 
 
+async def test_what_packs_store_is_copied_after_the_log_and_the_journal_last(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    await fill(workspace, "one")
+    seen: list[tuple[str, list[str]]] = []
+
+    def look(point: str) -> None:
+        [stage] = [path for path in tmp_path.glob(".b.tar.*") if path.is_dir()]
+        found = [path.relative_to(stage) for path in stage.rglob("*") if path.is_file()]
+        seen.append((point, sorted(str(path) for path in found)))
+
+    await asyncio.to_thread(backed_up, workspace, tmp_path / "b.tar", crash_point=look)
+    log, packs = "conductor/sidecar.db", ["folders/.sidekick/tasks/tasks.json", "packs/demo.db"]
+    assert [
+        ("backup.sidecar", [log]), ("backup.packs", [log, *packs]),
+        ("backup.staged", ["conductor/journal.db", log, *packs]),
+    ] == seen[:3]  # fmt: skip
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_the_credential_is_in_it_only_when_it_was_asked_for(
     workspace: Workspace, tmp_path: Path, *, wanted: bool

@@ -22,6 +22,7 @@ from conductor_sdk.workspace import Workspace, resolve_workspace
 from conductor_sidecar.app import open_stores, workspace_lock
 from conductor_sidecar.backup.manifest import NAME
 from conductor_sidecar.backup.restore import Restored, restore_backup
+from conductor_sidecar.restoring import swap
 from conductor_sidecar.restoring.errors import (
     BackupDamaged,
     BackupTooNew,
@@ -30,6 +31,8 @@ from conductor_sidecar.restoring.errors import (
 from conductor_sidecar.settings import Settings
 from conductor_state.enrollment import Enrollment
 from conductor_state.identity import read_enrollment, write_enrollment
+from conductor_state.journal_errors import JournalBusy
+from conductor_state.shared_file import SharedFile
 from typed import typed
 
 Scenario = tuple[Workspace, Path, dict[str, Any], dict[str, Any]]
@@ -377,6 +380,25 @@ async def test_other_processes_append_to_the_restored_journal(scenario: Scenario
         entries = [entry.event_type for entry in await stores.journal.latest()]
 
     assert ["NOTED", "RESTORED", "NOTED"] == entries
+
+
+async def test_a_journal_that_is_being_written_is_not_moved_away(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, file, then, _ = scenario
+    killed = await asyncio.to_thread(in_child, "restore", workspace, file, "restore.decided")
+    assert -9 == killed.returncode
+    monkeypatch.setattr(swap, "JOURNAL_WAIT_S", 0.05)
+    writer = SharedFile(workspace.journal_db, timeout_s=5.0)
+    try:
+        with writer.writing():
+            before = workspace.journal_db.stat().st_ino
+            with pytest.raises(JournalBusy):
+                swap.finish_restore(workspace, lambda _: None)
+            assert before == workspace.journal_db.stat().st_ino
+    finally:
+        writer.close()
+    assert {**then, "entries": ["NOTED", "RESTORED"]} == await facts(workspace)
 
 
 async def test_a_folder_on_another_disk_is_refused(scenario: Scenario, other_disk: Path) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from backup_world import Served, fill
+from conductor_sdk.clock import SystemClock
 from conductor_sdk.workspace import resolve_workspace
+from conductor_sidecar.checkup.files import remove_socket
 from conductor_sidecar.checkup.registry import CHECKS
+from conductor_sidecar.checkup.scene import Scene
 from typed import shown, typed
 
 Captured = pytest.CaptureFixture[str]
@@ -145,6 +148,8 @@ async def test_a_running_sidecar_is_well_and_is_not_restored_over(
         refused = await asyncio.to_thread(typed, capsys, "restore", file, "-w", place, "--yes")
         words = ("doctor", "-w", place, "--json", "--offline")
         found = await asyncio.to_thread(typed, capsys, *words)
+        mended = await asyncio.to_thread(remove_socket, Scene(workspace, {}, SystemClock()))
+        assert ([], True) == (mended, workspace.control_socket.is_socket())
     states = {each["id"]: each["state"] for each in found.json["checks"]}
 
     assert [0, 6, 0] == [backup.code, refused.code, found.code]

@@ -53,7 +53,6 @@ def test_a_sidecar_on_which_everything_flows_is_live_ready_and_hearing() -> None
         (but(phase="starting"), [Code.STARTING]),
         (but(phase="draining"), [Code.DRAINING]),
         (but(phase="stopped"), [Code.STOPPED]),
-        (but(phase="reloading"), []),
         (but(link=LinkView(state="waiting", for_s=3, reason="REFUSED: no")), [Code.LINK_DOWN]),
         (but(link=LinkView(state="open", for_s=3, heard_s=SILENT_AFTER_S)), [Code.LINK_SILENT]),
         (but(link=LinkView(state="open", for_s=3, behind_s=DEAF_AFTER_S)), [Code.DEAF]),

@@ -33,6 +33,12 @@ def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
     assert decoded is None or decoded == json.loads(body)
 
 
+def test_a_string_without_an_end_is_refused_in_one_pass() -> None:
+    # A pattern that tries again from each quotation mark would take hours.
+    with pytest.raises(Refusal):
+        decode_json(b"[" * (DEPTH_MAX + 1) + b'"' + b'\\"' * 500_000)
+
+
 @pytest.mark.parametrize("depth", [1, DEPTH_MAX - 1, DEPTH_MAX])
 def test_nesting_up_to_the_limit_passes(depth: int) -> None:
     decode_json(b"[" * depth + b"]" * depth)

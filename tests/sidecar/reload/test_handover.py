@@ -3,50 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from conductor_adapters.transport import ConnectFailed, CredentialRefused
-from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_protocol.messages import Bye, Drain, Hello
-from conductor_sidecar.delivery.keeper import Keeper
-from link_bench import TRIED, Conductor, FarEnd, LinkBench, until, up_event
+from link_bench import TRIED, FarEnd, KeeperBench, until, up_event
 from virtual_time import turns, virtual
 
 ELSEWHERE = "memory://elsewhere"
-
-
-class Setting:
-    """A keeper whose dice show `roll`."""
-
-    def __init__(self, *, roll: float = 0.0, spread_s: float = 30.0) -> None:
-        self.bench = LinkBench()
-        self.conductor = Conductor()
-        policy = BackoffPolicy(first_spread_s=spread_s, cap_s=300.0)
-        self.keeper = Keeper(
-            self.conductor.connect, downlink=self.bench.downlink, uplink=self.bench.uplink,
-            feed=self.bench.feed, clock=self.bench.clock, backoff=Backoff(policy, lambda: roll),
-            cursor=self.bench.log.cursor, head=_no_head, packs=list, software="test/1",
-            adapter="memory", address="memory://home",
-        )  # fmt: skip
-        self.task: asyncio.Task[None] | None = None
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[Conductor]:
-        async with self.bench.running():
-            self.task = asyncio.create_task(self.keeper.run(), name="keeper")
-            try:
-                yield self.conductor
-            finally:
-                self.task.cancel()
-                await asyncio.gather(self.task, return_exceptions=True)
-
-    def handled(self, *numbers: int) -> bool:
-        return self.bench.handled == list(numbers)
-
-
-async def _no_head() -> None:
-    return None
 
 
 async def drain(end: FarEnd, retry_after_s: float = 5.0, address: str | None = ELSEWHERE) -> None:
@@ -56,7 +19,7 @@ async def drain(end: FarEnd, retry_after_s: float = 5.0, address: str | None = E
 
 @virtual
 async def test_a_drained_link_is_left_when_its_successor_is_welcomed() -> None:
-    setting = Setting(roll=0.5)
+    setting = KeeperBench(roll=0.5)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(session="ses-1", beat_s=600.0)
         await old.events(1, 1, 2)
@@ -74,7 +37,7 @@ async def test_a_drained_link_is_left_when_its_successor_is_welcomed() -> None:
 
 @virtual
 async def test_until_then_the_old_link_receives_and_acknowledges() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         await drain(old, retry_after_s=60.0)
@@ -88,7 +51,7 @@ async def test_until_then_the_old_link_receives_and_acknowledges() -> None:
 
 @virtual
 async def test_a_conductor_that_drains_and_never_closes_holds_no_push_back() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         conductor.answer = ConnectFailed("nobody there")
@@ -105,7 +68,7 @@ async def test_a_conductor_that_drains_and_never_closes_holds_no_push_back() -> 
 
 @virtual
 async def test_where_no_successor_can_be_had_the_old_link_goes_on_to_its_end() -> None:
-    setting = Setting(roll=1.0)
+    setting = KeeperBench(roll=1.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         conductor.answer = ConnectFailed("nobody there")
@@ -123,7 +86,7 @@ async def test_where_no_successor_can_be_had_the_old_link_goes_on_to_its_end() -
 
 @virtual
 async def test_a_successor_that_is_not_welcomed_leaves_the_old_link_as_it_was() -> None:
-    setting = Setting(roll=1.0)
+    setting = KeeperBench(roll=1.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         await drain(old, retry_after_s=0.0)
@@ -139,7 +102,7 @@ async def test_a_successor_that_is_not_welcomed_leaves_the_old_link_as_it_was() 
 
 @virtual
 async def test_a_refused_credential_costs_no_link_that_is_open() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         conductor.answer = CredentialRefused("not this one")
@@ -151,7 +114,7 @@ async def test_a_refused_credential_costs_no_link_that_is_open() -> None:
 
 @virtual
 async def test_whoever_asks_for_a_new_link_is_told_that_it_is_there() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         await conductor.welcomed(beat_s=600.0)
         asked = asyncio.create_task(setting.keeper.renew())
@@ -161,7 +124,7 @@ async def test_whoever_asks_for_a_new_link_is_told_that_it_is_there() -> None:
 
 @virtual
 async def test_whoever_asks_is_told_too_when_the_daemon_stops_first() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         await conductor.welcomed(beat_s=600.0)
         asked = asyncio.create_task(setting.keeper.renew())
@@ -174,7 +137,7 @@ async def test_whoever_asks_is_told_too_when_the_daemon_stops_first() -> None:
 
 @virtual
 async def test_what_was_pushed_and_not_answered_is_pushed_again_in_order() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         await setting.bench.uplink.publish([up_event(1), up_event(2)])
@@ -187,7 +150,7 @@ async def test_what_was_pushed_and_not_answered_is_pushed_again_in_order() -> No
 
 @virtual
 async def test_an_ephemeral_event_of_the_moment_between_goes_over_the_new_link() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         await drain(old, retry_after_s=0.0)
@@ -204,7 +167,7 @@ async def test_an_ephemeral_event_of_the_moment_between_goes_over_the_new_link()
 
 @virtual
 async def test_a_link_that_closes_before_its_time_is_followed_when_it_was_due() -> None:
-    setting = Setting(roll=0.5)
+    setting = KeeperBench(roll=0.5)
     async with setting.kept() as conductor:
         old, _ = await conductor.welcomed(beat_s=600.0)
         await drain(old)
@@ -216,7 +179,7 @@ async def test_a_link_that_closes_before_its_time_is_followed_when_it_was_due() 
 
 @virtual
 async def test_no_task_of_a_link_outlives_it() -> None:
-    setting = Setting()
+    setting = KeeperBench(roll=0.0)
     async with setting.kept() as conductor:
         end, _ = await conductor.welcomed(beat_s=600.0)
         names = sorted(task.get_name() for task in asyncio.all_tasks())

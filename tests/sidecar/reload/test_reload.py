@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
+
+import pytest
 
 from conductor_sidecar.app import open_journal
+from conductor_sidecar.settings import Settings
+from conductor_sidecar.surfaces import Served
+from conductor_state.journal import SqliteJournal
+from conductor_state.journal_errors import JournalBusy
 from reload_pack import ASKED, GUEST, STEADY
 from reload_world import ReloadWorld, changes
 
@@ -100,6 +107,36 @@ async def test_a_manifest_is_read_again(world: ReloadWorld) -> None:
     assert "unchanged" == (await world.reload())["outcome"]
 
 
+async def tool(world: ReloadWorld, name: str) -> dict[str, Any]:
+    """A tool as it is listed."""
+    tools = (await world.get("/tools"))["tools"]
+    return next(dict(each) for each in tools if each["name"] == name)
+
+
+async def test_a_pack_that_chooses_its_tools_gets_those_of_its_new_manifest(
+    world: ReloadWorld,
+) -> None:
+    await world.run()
+    world.manifest(GUEST, description="Says it louder.")
+    report = await world.reload()
+    assert [("manifest", GUEST, "changed"), ("tool", f"{GUEST}:say", "changed")] == changes(report)
+    assert not report["restart_needed"]
+    assert "Says it louder." == (await tool(world, f"{GUEST}:say"))["description"]
+    assert "unchanged" == (await world.reload())["outcome"]
+
+
+async def test_tools_that_a_pack_makes_in_code_stay_and_that_is_said(world: ReloadWorld) -> None:
+    world.write({"pack": {GUEST: {"toolset": "own"}}})
+    await world.run()
+    world.manifest(GUEST, description="Says it louder.")
+    report = await world.reload()
+    assert [("manifest", GUEST, "changed")] == changes(report)
+    assert (True, "the pack chooses its tools by code of its own") == (
+        report["restart_needed"], report["changes"][0]["why"]
+    )  # fmt: skip
+    assert "Says it." == (await tool(world, f"{GUEST}:say"))["description"]
+
+
 async def test_what_is_wrong_changes_nothing(world: ReloadWorld) -> None:
     await world.run()
     before = await world.loaded()
@@ -135,16 +172,25 @@ async def test_what_needs_a_restart_is_said_and_the_rest_applies(world: ReloadWo
     code = world.packs / "reload_steady" / "pack.py"
     await asyncio.sleep(0.05)  # the code is measured once everything runs
     code.write_text(code.read_text() + "\n# changed\n")
-    world.write({"link": {"http_fallback_after_s": 9}, "dispatch": {"concurrency": 3}})
+    traces = {"sample_ratio": 0.5}
+    world.write({"link": {"http_fallback_after_s": 9}, "dispatch": {"concurrency": 3},
+                 "traces": traces})  # fmt: skip
     report = await world.reload()
     effects = {(c["what"], c["name"]): c.get("effect", "applied") for c in report["changes"]}
     assert {
-        ("setting", "link.http_fallback_after_s"): "restart", ("code", STEADY): "restart",
+        ("setting", "link.http_fallback_after_s"): "applied", ("code", STEADY): "restart",
         ("setting", "dispatch.concurrency"): "applied",
+        ("setting", "traces.sample_ratio"): "restart",
     } == effects  # fmt: skip
-    assert (3, 60.0) == (
-        world.applied[-1].dispatch.concurrency, world.applied[-1].link.http_fallback_after_s
-    )  # fmt: skip
+    assert {
+        "code is imported once", "the exporter of traces is opened once, when the daemon starts",
+    } == {change["why"] for change in report["changes"] if "why" in change}  # fmt: skip
+    now = world.applied[-1]
+    assert (3, 9, 1.0) == (
+        now.dispatch.concurrency,
+        now.link.http_fallback_after_s,
+        now.traces.sample_ratio,
+    )
     again = await world.reload()
     assert (True, 2) == (again["restart_needed"], len(again["changes"]))
 
@@ -190,6 +236,32 @@ async def test_handlers_that_take_too_long_leave_all_as_it_was(world: ReloadWorl
     assert [None, None] == world.pack().greetings
 
 
+async def test_an_exchange_that_fails_half_way_is_put_back(
+    world: ReloadWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run()
+    before = await world.loaded()
+    renew = Served.renew
+
+    def fails(self: Served, settings: Settings) -> None:  # the last step of an exchange
+        monkeypatch.setattr(Served, "renew", renew)
+        raise OSError("no more of something")
+
+    monkeypatch.setattr(Served, "renew", fails)
+    world.write({
+        "packs": {"disabled": ["acme-demo", "sidekick", "plan", GUEST]},
+        "dispatch": {"window": 64},
+    })  # fmt: skip
+    error = await world.refused()
+    assert ("RELOAD_FAILED", []) == (error["code"], world.applied)
+    assert ([GUEST, STEADY], before) == (sorted(before), await world.loaded())
+    assert f"{GUEST}:say" == (await tool(world, f"{GUEST}:say"))["name"]
+    await world.send(1)
+    await handled(world, 1)
+    assert "applied" == (await world.reload())["outcome"]
+    assert [STEADY] == await world.loaded()
+
+
 async def test_one_reload_at_a_time(world: ReloadWorld) -> None:
     await world.run()
     await world.send(1, do="wait")
@@ -212,6 +284,24 @@ async def test_the_journal_has_an_entry_of_what_changed(world: ReloadWorld) -> N
     assert [[("setting", "dispatch.concurrency", "changed")]] == [
         changes(json.loads(entry.payload)) for entry in entries
     ]
+
+
+async def test_a_journal_that_refuses_takes_no_reload_back(
+    world: ReloadWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = SqliteJournal.append
+
+    async def refuses(self: SqliteJournal, event_type: str, *given: Any, **more: Any) -> int:
+        if event_type == "RELOADED":
+            raise JournalBusy("somebody writes")
+        return await append(self, event_type, *given, **more)
+
+    await world.run()
+    monkeypatch.setattr(SqliteJournal, "append", refuses)
+    world.write({"dispatch": {"concurrency": 3}})
+    assert "applied" == (await world.reload())["outcome"]
+    assert 3 == world.applied[-1].dispatch.concurrency
+    assert JournalBusy.code in [error["code"] for error in (await world.status())["errors"]]
 
 
 async def test_a_signal_asks_for_the_same(world: ReloadWorld) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import logging
 import signal
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -20,7 +18,7 @@ from conductor_sidecar.health.progress import LocalProgress, Work
 from conductor_sidecar.logs import configure, get_logger
 from conductor_sidecar.reload.difference import setting_changes
 from conductor_sidecar.reload.hangup import reload_on_hangup
-from conductor_sidecar.reload.live import is_live, taken_over
+from conductor_sidecar.reload.live import HELD, is_live, taken_over
 from conductor_sidecar.serve import Service
 from conductor_sidecar.settings import (
     DispatchSection,
@@ -30,6 +28,7 @@ from conductor_sidecar.settings import (
     OutboxCaps,
     OutboxSettings,
     Settings,
+    TracesSettings,
 )
 from conductor_sidecar.systemd.herald import Herald
 from conductor_sidecar.systemd.notify import Notifier
@@ -39,32 +38,15 @@ from reload_world import ReloadWorld
 LISTEN = {"listen": "127.0.0.1:0"}
 
 
-async def names(world: ReloadWorld) -> list[str]:
-    """The tools that a caller over TCP sees."""
-    host, _, port = str((await world.status())["http"]).removeprefix("http://").rpartition(":")
-    token = world.workspace.http_token.read_text().strip()
-
-    def asked() -> Any:
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
-        try:
-            connection.request("GET", "/tools", headers={"Authorization": f"Bearer {token}"})
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-
-    answer = await asyncio.to_thread(asked)
-    return sorted(tool["name"] for tool in answer["tools"])
-
-
 async def test_what_tcp_lets_through_changes_on_the_same_port(world: ReloadWorld) -> None:
     world.write({"http": LISTEN})
     await world.run()
     before = (await world.status())["http"]
-    seen = [await names(world)]
+    seen = [await world.tcp_tools()]
     for allowed in (["*"], [f"{STEADY}:*"]):
         world.write({"http": {**LISTEN, "allow_tools": allowed}})
         await world.reload()
-        seen.append(await names(world))
+        seen.append(await world.tcp_tools())
     assert [[], [f"{GUEST}:say", f"{STEADY}:say"], [f"{STEADY}:say"]] == seen
     assert before == (await world.status())["http"]
 
@@ -76,7 +58,7 @@ async def test_tools_of_a_pack_come_and_go_with_it(world: ReloadWorld) -> None:
     world.write({"http": {**LISTEN, "allow_tools": ["*"]}, "packs": {"disabled": others}})
     await world.reload()
     tools = (await world.get("/tools"))["tools"]
-    assert [f"{STEADY}:say"] == [tool["name"] for tool in tools] == await names(world)
+    assert [f"{STEADY}:say"] == [tool["name"] for tool in tools] == await world.tcp_tools()
 
 
 def test_what_needs_a_restart_stays_as_it_was() -> None:
@@ -84,17 +66,24 @@ def test_what_needs_a_restart_stays_as_it_was() -> None:
     new = Settings(
         link=LinkSettings(adapter="mqtt", open_timeout_s=3.0),
         http=HttpSettings(listen="127.0.0.1:1", allow_tools=["*"]),
+        traces=TracesSettings(sample_ratio=0.5),
         dispatch=DispatchSection(concurrency=3),
         outbox=OutboxSettings(kinds={"a:b": OutboxCaps(max_events=1)}),
     )
     kept = taken_over(old, new)
     assert (
-        LinkSettings(open_timeout_s=3.0), HttpSettings(allow_tools=["*"]), new.dispatch, new.outbox
-    ) == (kept.link, kept.http, kept.dispatch, kept.outbox)  # fmt: skip
+        LinkSettings(open_timeout_s=3.0), new.http, new.dispatch, new.outbox, TracesSettings()
+    ) == (kept.link, kept.http, kept.dispatch, kept.outbox, kept.traces)  # fmt: skip
     left = setting_changes(Configuration(kept, {}), Configuration(new, {}))
-    assert [("link.adapter", "restart"), ("http.listen", "restart")] == [
-        (change.name, change.effect) for change in sorted(left, key=lambda one: one.name)[::-1]
-    ]
+    assert [
+        ("link.adapter", "restart", "the adapter is chosen once, when the daemon starts"),
+        ("traces.sample_ratio", "restart",
+         "the exporter of traces is opened once, when the daemon starts"),
+    ] == [
+        (change.name, change.effect, change.why) for change in sorted(left, key=lambda c: c.name)
+    ]  # fmt: skip
+    held = taken_over(old, new, HELD)
+    assert HttpSettings(allow_tools=["*"]) == held.http
 
 
 def test_a_setting_that_nobody_thought_of_needs_a_restart() -> None:

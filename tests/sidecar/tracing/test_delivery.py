@@ -16,8 +16,7 @@ from conductor_sidecar.cli.main import cli
 from conductor_sidecar.settings import DrainSettings, TracesSettings
 from conductor_sidecar.tracing.errors import OtlpAddressInvalid
 from delivery_pack import QUEUED
-from delivery_world import SUBJECT, World
-from installed import install
+from delivery_world import World, install_delivery_pack
 from otlp_collector import Collector, collecting
 
 EVENTS = 50
@@ -32,13 +31,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    installed = install(
-        tmp_path / "installed", packs={"delivery_pack": "delivery_pack:pack"},
-        adapters={"inprocess": "conductor_adapters.memory:adapter"},
-    )  # fmt: skip
-    monkeypatch.syspath_prepend(str(installed))
-    monkeypatch.setattr(delivery_pack, "desk", delivery_pack.Desk())
-    (tmp_path / SUBJECT).mkdir()
+    install_delivery_pack(tmp_path, monkeypatch)
     world = World(tmp_path, "inprocess")
     yield world
     await world.end()

@@ -121,6 +121,13 @@ class SimConnection:
     def executescript(self, script: str) -> SimCursor:
         return self._run(lambda inner: inner.execute(script))
 
+    def create_function(
+        self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool
+    ) -> None:
+        self._alive().create_scalar_function(
+            name, function, arguments, deterministic=deterministic
+        )
+
     def interrupt(self) -> None:
         self._alive().interrupt()
 

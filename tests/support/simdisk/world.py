@@ -34,7 +34,7 @@ from conductor_sidecar.settings import (
 )
 from conductor_sidecar.stores import Stores
 from conductor_state.storage import Storage
-from delivery_world import HUB, World
+from delivery_world import HUB, World, begun
 from simdisk.disk import SimDisk
 from simdisk.storage import SimStorage
 from virtual_time import LoopClock, VirtualLoop
@@ -95,13 +95,7 @@ class DiskWorld(World):
             self.workspace, self.settings, stop, ready=ready,
             machine=Machine(LoopClock(), self.storage),
         )  # fmt: skip
-        daemon = asyncio.create_task(serving, name="sidecar")
-        waiting = asyncio.create_task(ready.wait(), name="ready")
-        await asyncio.wait({daemon, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if daemon.done():
-            daemon.result()
-        self.daemon, self._stop = daemon, stop
+        self.daemon, self._stop = await begun(serving, ready), stop
 
     async def status(self) -> dict[str, Any]:
         builtin: dict[str, Any] = msgspec.to_builtins(await self.observed.status())

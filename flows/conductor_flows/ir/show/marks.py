@@ -1,7 +1,7 @@
 """What every picture of a flow says, whatever draws it.
 
-Promise: one line for a node and one for an edge, the same in every picture; surfaces are told at
-the edges they rule. Refusal: no markup.
+Promise: the same in every picture; a surface is told at the edges or the nodes that it rules, as
+far as its configuration can be read. Refusal: no markup.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from conductor_flows.ir.json_values import as_object
-from conductor_flows.ir.model import EdgeIR, FlowIR, NodeIR
+from conductor_flows.ir.json_values import as_array, as_object
+from conductor_flows.ir.model import EdgeIR, FlowIR, NodeIR, SurfaceIR
 from conductor_flows.ir.terms import Delivery, NodeKind, SurfaceKind
 
 Pair = tuple[str, str]
@@ -25,6 +25,8 @@ class NodeMark:
     under: str
     """Kind, effects and determinism."""
     kind: NodeKind
+    notes: str = ""
+    """What surfaces say of the node, as `10/s, burst 5`; mostly empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class EdgeMark:
 
 def nodes(flow: FlowIR) -> Iterator[NodeMark]:
     """Yield the nodes, in the order of the document."""
+    said = _node_notes(flow)
     for node in flow.nodes:
-        yield NodeMark(node.alias, node.alias, _under(node), node.kind)
+        notes = ", ".join(said.get(node.alias, ()))
+        yield NodeMark(node.alias, node.alias, _under(node), node.kind, notes)
 
 
 def edges(flow: FlowIR) -> Iterator[EdgeMark]:
@@ -63,27 +67,84 @@ def _label(edge: EdgeIR, branches: Mapping[Pair, str]) -> str:
     if edge.partition_key:
         told.append(f"by {edge.partition_key}")
     if edge.timeout_ms is not None:
-        told.append(f"{edge.timeout_ms} ms")
+        told.append(f"within {span(edge.timeout_ms)}")
     if edge.buffer.spill_tier:
         told.append(f"spills to {edge.buffer.spill_tier}")
     return ", ".join(part for part in told if part)
 
 
+def span(milliseconds: int) -> str:
+    """Return a span of time in the largest unit that has a whole number of it."""
+    for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")):
+        if milliseconds and milliseconds % unit == 0:
+            return f"{milliseconds // unit} {name}"
+    return f"{milliseconds} ms"
+
+
 def _branches(flow: FlowIR) -> dict[Pair, str]:
-    """Name the edges that a surface chooses between, as far as its config can be read."""
+    """Name the edges that a surface chooses between or fills."""
     found: dict[Pair, str] = {}
     for surface in flow.control_surfaces:
-        config = as_object(surface.config) or {}
-        source = config.get("source")
-        cases: dict[str, object] = {}
-        if surface.kind is SurfaceKind.IF:
-            cases = {"then": config.get("then"), "else": config.get("else")}
-        elif surface.kind is SurfaceKind.SWITCH:
-            cases = {**(as_object(config.get("cases")) or {}), "default": config.get("default")}
-        elif surface.kind is SurfaceKind.FOR_EACH:
-            cases = {"each": config.get("body_entry")}
-        for label, target in cases.items():
+        for source, target, label in _edge_notes(surface):
             if isinstance(source, str) and isinstance(target, str):
                 key = (source, target)
                 found[key] = f"{found[key]} | {label}" if key in found else label
     return found
+
+
+def _edge_notes(surface: SurfaceIR) -> Iterator[tuple[object, object, str]]:
+    config = as_object(surface.config) or {}
+    source = config.get("source")
+    match surface.kind:
+        case SurfaceKind.IF:
+            yield source, config.get("then"), "then"
+            yield source, config.get("else"), "else"
+        case SurfaceKind.SWITCH:
+            for case, target in (as_object(config.get("cases")) or {}).items():
+                yield source, target, case
+            yield source, config.get("default"), "default"
+        case SurfaceKind.FOR_EACH:
+            yield source, config.get("body_entry"), "each"
+            yield config.get("body_exit"), config.get("collect"), "all"
+        case SurfaceKind.WINDOW if len(surface.targets) > 1:
+            yield surface.targets[0], surface.targets[1], _window(config)
+            yield surface.targets[0], config.get("late"), "late"
+        case _:
+            return
+
+
+def _window(config: Mapping[str, object]) -> str:
+    size = config.get("size_ms")
+    return f"windows of {span(size)}" if isinstance(size, int) else "windows"
+
+
+def _node_notes(flow: FlowIR) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for surface in flow.control_surfaces:
+        for alias, note in _notes_of(surface):
+            found.setdefault(str(alias), []).append(note)
+    return found
+
+
+def _notes_of(surface: SurfaceIR) -> Iterator[tuple[object, str]]:
+    config = as_object(surface.config) or {}
+    among: list[object] = list(as_array((as_object(config.get("scope")) or {}).get("nodes")) or ())
+    match surface.kind:
+        case SurfaceKind.RATE_LIMIT:
+            note = f"{config.get('qps')}/s, burst {config.get('burst')}"
+            yield config.get("target"), note
+        case SurfaceKind.WINDOW if len(surface.targets) == 1:
+            yield surface.targets[0], _window(config)
+        case SurfaceKind.LOOP:
+            yield config.get("body_exit"), f"loops, {config.get('max_iterations')} times at most"
+        case SurfaceKind.TIMEOUT:
+            most = config.get("duration_ms")
+            for alias in among:
+                yield alias, f"at most {span(most)}" if isinstance(most, int) else "in time"
+        case SurfaceKind.ERROR_HANDLER:
+            for alias in among:
+                yield alias, f"on error {config.get('strategy')}"
+        case SurfaceKind.JOIN | SurfaceKind.ZIP if len(surface.targets) > 1:
+            yield surface.targets[-1], f"{surface.kind}s {len(surface.targets) - 1}"
+        case _:
+            return

@@ -19,7 +19,7 @@ def dot(flow: FlowIR) -> str:
     for node in nodes(flow):
         shape = _DOT_SHAPES.get(node.kind)
         extra = f", shape={shape}" if shape else ""
-        label = _dot(f"{node.title}\n{node.under}")
+        label = _dot("\n".join(filter(None, (node.title, node.under, node.notes))))
         lines.append(f"  {_dot(node.alias)} [label={label}{extra}];")
     for edge in edges(flow):
         label = f" [label={_dot(edge.label)}]" if edge.label else ""
@@ -38,7 +38,8 @@ def mermaid(flow: FlowIR) -> str:
     lines = ["flowchart LR"]
     for node in nodes(flow):
         opened, closed = ("([", "])") if node.kind is NodeKind.TRIGGER else ("[", "]")
-        label = f"{_mermaid(node.title)}<br/>{_mermaid(node.under)}"
+        lines_of = filter(None, (node.title, node.under, node.notes))
+        label = "<br/>".join(_mermaid(line) for line in lines_of)
         lines.append(f'  {ids[node.alias]}{opened}"{label}"{closed}')
     for edge in edges(flow):
         label = f'|"{_mermaid(edge.label)}"|' if edge.label else ""

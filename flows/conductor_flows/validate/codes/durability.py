@@ -28,7 +28,7 @@ DURABILITY: Final[tuple[Code, ...]] = (
         when="A flow needs a checkpoint store, a resume scheduler or a signal source, and the host "
         "has none. `details.missing` lists them.",
         example='{"missing": ["checkpoint_store"]}',
-        hint="give the host what `details.missing` lists",
+        hint="name a store: flows run local SPEC --checkpoint-store filesystem",
         subsystem="runtime",
         status="runtime",
     ),
@@ -79,7 +79,7 @@ DURABILITY: Final[tuple[Code, ...]] = (
         "A checkpoint of another version",
         when="The record of a checkpoint has a version that this program does not know.",
         example='{"version": 99}',
-        hint="resume with the version of the program that wrote it",
+        hint="resume with the version that wrote it: flows resume show ID tells it",
         subsystem="runtime",
         status="runtime",
     ),

@@ -67,12 +67,13 @@ LATTICES: Final[tuple[Code, ...]] = (
     entry(
         "IDEM099",
         "Two contents under one key",
-        when="An idempotency key was seen before with other content. The call is refused.",
-        example="key 7f3a… was recorded with another payload",
+        when="A node with a key asks for it, and the same run has given it to another input: the "
+        "second effect would count as done. The run ends, whatever an error handler says.",
+        example="charge: the idempotency key 7f3a… was given to another input before",
         hint="look at the key's fields: they do not tell the two apart",
         subsystem="runtime",
         severity=Severity.FATAL,
-        status="reserved",
+        status="runtime",
     ),
     entry(
         "CACHE001",

@@ -14,7 +14,7 @@ RUNNING: Final[tuple[Code, ...]] = (
         when="A flow has a resource hint and the host has no provider for it. `details.hints` "
         "lists the hints, sorted.",
         example='{"hints": ["resource::kv::read"]}',
-        hint="bind it: --bind resource::kv=memory",
+        hint="bind it: flows run local SPEC --bind kv=memory",
         subsystem="runtime",
         status="runtime",
     ),
@@ -38,32 +38,35 @@ RUNNING: Final[tuple[Code, ...]] = (
     ),
     entry(
         "RUN030",
-        "A run has been waiting for long",
-        when="Back-pressure holds the input of a flow for longer than the host allows.",
-        example="edge parse->store has been full for 60 s",
-        hint="raise the concurrency of the slow node, or spill",
+        "A run stalls",
+        when="A payload has waited for room for 30 s, or a rate limit has made every item wait for "
+        "30 s on end. Told once, until there is room again.",
+        example="capture::store: a payload has waited 30 s for room",
+        hint="raise the concurrency of the slow node, its rate, or spill",
         subsystem="runtime",
         severity=Severity.WARN,
-        status="reserved",
+        status="runtime",
     ),
     entry(
         "RUN040",
-        "Items were spilled",
-        when="An edge wrote items to its spill tier; the event carries their size.",
-        example="edge parse->store spilled 65536 bytes",
+        "An item was spilled",
+        when="An edge has written an item to its spill tier; the notice carries its size.",
+        example="parse->store: 65536 bytes left memory",
         hint="nothing to do; raise max_items where it happens all the time",
         subsystem="runtime",
         severity=Severity.INFO,
-        status="reserved",
+        status="runtime",
     ),
     entry(
         "RUN050",
         "A run holds more memory than it may",
-        when="What waits on the edges of a run is above the hard limit.",
+        when="What waits in a run is above a hard limit in bytes. Reserved: a run is bounded by "
+        "the number of items that its edges hold, and values between nodes of one type are not "
+        "encoded, so nobody knows their size.",
         example="512 MiB held, 256 MiB allowed",
         hint="bound the buffers, or spill",
         subsystem="runtime",
-        status="runtime",
+        status="reserved",
     ),
     entry(
         "SLO101",
@@ -78,12 +81,13 @@ RUNNING: Final[tuple[Code, ...]] = (
     entry(
         "METRIC201",
         "A metric has too many label values",
-        when="A label took more distinct values than are allowed; further ones are dropped.",
-        example="label route of host.http_requests_total: 101 values",
+        when="A label took more than 100 values within five minutes; further ones are counted "
+        "under `_other`. Told once for each metric.",
+        example="latticeflow.host.http_requests_total, label route: more than 100 values",
         hint="label by templates, not by values",
         subsystem="runtime",
         severity=Severity.WARN,
-        status="reserved",
+        status="runtime",
     ),
     entry(
         "WEB201",

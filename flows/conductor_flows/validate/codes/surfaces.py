@@ -82,7 +82,8 @@ SURFACES: Final[tuple[Code, ...]] = (
         "CTRL130",
         "The configuration of a surface cannot be used",
         when="A field of a for_each, loop, window, partition, timeout, rate_limit, error_handler, "
-        "merge, join or zip is missing, of the wrong type or out of range.",
+        "merge, join or zip is missing, of the wrong type or out of range. `body_exit` of a loop "
+        "may be left out where one edge goes back, or the body is one node.",
         example='{"kind": "rate_limit", "config": {"v": 1, "target": "a", "qps": 0, "burst": 1}}',
         hint="compare the configuration with the table in docs/reference/flow-ir.md",
     ),
@@ -97,7 +98,7 @@ SURFACES: Final[tuple[Code, ...]] = (
         "CTRL132",
         "A surface acts on an edge that does not exist",
         when="There is no edge from a for_each or a loop to its body, none between the two nodes "
-        "of a partition, or none from a source of a merge, join or zip to its target.",
+        "of a partition or a window, or none from a source of a merge, join or zip to its target.",
         example='{"kind": "for_each", "config": {"source": "a", "body_entry": "b"}}, no a -> b',
         hint="connect the two nodes: flow.connect(a, b)",
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from conductor_flows.ir.loops import body_exit
 from conductor_flows.ir.terms import Ordering, SurfaceKind
 from conductor_flows.validate.diagnostic import Diagnostic
 from conductor_flows.validate.rules.settings import Codes, Settings, settings_of
@@ -16,6 +17,7 @@ from conductor_flows.validate.scope import Rule, Scope
 
 _CODES: Final = Codes(unusable="CTRL130", unknown="CTRL131", edgeless="CTRL132")
 STRATEGIES: Final = frozenset({"retry", "fail", "continue", "dead_letter"})
+_WINDOW_ENDS: Final = 2
 BEHAVIOURS: Final = frozenset({"cancel", "retry", "dead_letter"})
 
 
@@ -49,6 +51,8 @@ def _loop(read: Settings) -> None:
     read.edge(source, entry, "body_entry")
     if read.has("body_exit"):
         read.alias("body_exit")
+    elif body_exit(read.values, read.surface.targets, read.scope.pairs) is None:
+        read.refuse("`body_exit` is missing, and no one edge goes back", "body_exit")
 
 
 def _window(read: Settings) -> None:
@@ -58,8 +62,15 @@ def _window(read: Settings) -> None:
         read.number("allowed_lateness_ms", least=0)
     if "watermark" in read.values:
         read.text("watermark")
+    source, target = (*(alias if alias in read.scope.number else None
+                        for alias in read.surface.targets[:2]), None, None)[:2]  # fmt: skip
+    if len(read.surface.targets) < _WINDOW_ENDS:
+        read.refuse_targets("`targets` names no source and no target")
+    if source is not None and target is not None and (source, target) not in read.scope.pairs:
+        detail = f"there is no edge {source} -> {target}"
+        read.refuse_targets(detail, code=_CODES.edgeless)
     if read.has("late"):
-        read.alias("late")
+        read.edge(source, read.alias("late"), "late")
 
 
 def _partition(read: Settings) -> None:

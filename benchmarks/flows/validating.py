@@ -1,16 +1,17 @@
-"""How long it takes to judge a flow: 10,000 and 100,000 nodes.
+"""How long it takes to judge and to read a flow, from 1,000 to 100,000 nodes.
 
-Promise: prints wall-clock seconds and microseconds for each node of a flow that uses every part of
-a document, and how the two sizes compare. Refusal: nothing is asserted; tests hold the growth.
-
-Run it: python benchmarks/flows_validate.py [NODES …]
+Promise: the flow uses every part of a document and breaks no rule; building it is not timed.
+Refusal: nothing is asserted about time; tests hold the growth.
 """
 
 from __future__ import annotations
 
-import sys
+import asyncio
 import time
+from typing import Any
 
+from benchmarks.flows.answering import answer
+from benchmarks.flows.session import Session, answering
 from conductor_flows.ir.identity import flow_id, node_id
 from conductor_flows.ir.model import (
     Buffer,
@@ -36,8 +37,22 @@ from conductor_flows.ir.terms import (
 )
 from conductor_flows.validate.run import validate
 
-SIZES = (10_000, 100_000)
-REPEATS = 3
+SIZES = (1_000, 10_000, 100_000)
+QUICK_SIZES = (100, 1_000)
+ROUNDS = 3
+
+
+def measure(session: Session) -> None:
+    """Ask for every size, round by round."""
+    sizes, rounds = (QUICK_SIZES, 1) if session.quick else (SIZES, ROUNDS)
+    with answering(session, "benchmarks.flows.validating") as process:
+        for number in range(rounds):
+            session.part(f"validation, round {number + 1} of {rounds}")
+            for size in sizes:
+                told = process.ask("validate", size)
+                session.add(f"validate_{size}", "s", told["took_s"])
+                session.add(f"validate_node_{size}", "µs a node", told["cpu_s"] / size * 1e6)
+        session.add("read_largest", "s", process.ask("read", sizes[-1])["took_s"])
 
 
 def flow_of(count: int) -> FlowIR:
@@ -79,25 +94,24 @@ def _edge(source: str, to: str) -> EdgeIR:
                   ordering=Ordering.ORDERED, buffer=Buffer(max_items=8))  # fmt: skip
 
 
-def main(sizes: tuple[int, ...]) -> None:
-    """Print one line for each size."""
-    for size in sizes:
-        flow = flow_of(size)
-        best = min(_seconds(flow) for _ in range(REPEATS))
-        document = emit(flow, pretty=False)
-        begin = time.perf_counter()
-        read_flow(document)
-        reading = time.perf_counter() - begin
-        print(f"{size:>7} nodes, {len(flow.edges):>7} edges: validate {best:7.3f} s "
-              f"({best / size * 1e6:5.2f} µs a node), read {reading:7.3f} s "
-              f"({len(document) / 1e6:.1f} MB), {len(validate(flow))} diagnostics")  # fmt: skip
+async def judge(nodes: int) -> dict[str, Any]:
+    """Validate a flow of that many nodes."""
+    flow = flow_of(nodes)
+    cpu, begin = time.process_time(), time.perf_counter()
+    found = validate(flow)
+    took_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
+    if any(each.severity.fails for each in found):
+        raise SystemExit(f"the flow is not valid: {found[0]}")
+    return {"took_s": took_s, "cpu_s": cpu_s}
 
 
-def _seconds(flow: FlowIR) -> float:
+async def read(nodes: int) -> dict[str, Any]:
+    """Read the document of such a flow."""
+    document = emit(flow_of(nodes), pretty=False)
     begin = time.perf_counter()
-    validate(flow)
-    return time.perf_counter() - begin
+    read_flow(document)
+    return {"took_s": time.perf_counter() - begin, "document_mb": len(document) / 1e6}
 
 
 if __name__ == "__main__":
-    main(tuple(int(each) for each in sys.argv[1:]) or SIZES)
+    asyncio.run(answer({"validate": judge, "read": read}, warm=10))

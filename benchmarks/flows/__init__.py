@@ -1,0 +1,1 @@
+"""Flows, measured: `python -m benchmarks.flows` writes `benchmarks/FLOWS.md`."""

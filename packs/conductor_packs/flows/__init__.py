@@ -1,0 +1,1 @@
+"""Flows in the sidecar: started by events and tools, told upstream, taken up after a crash."""
