@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -240,6 +240,7 @@ def sooner_or_later(random: Random, least_s: float = 0.0, most_s: float = 0.8) -
         del home
         due = due or time.monotonic() + delay_s
         if time.monotonic() >= due:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # dead already; `_bury` asks of what
+                os.kill(pid, signal.SIGKILL)
 
     return push
