@@ -231,7 +231,7 @@ Schema: [flow_ir.schema.json](flow_ir.schema.json).
 | Words | snake_case, as `read_only` | PascalCase, as `ReadOnly` |
 | Times | milliseconds | ISO 8601, as `PT5M` |
 | Unknown keys | passed over | passed over; its schema forbids them |
-| Written by | `Flow.ir()`, every command | `ir.rich_dialect.emit_rich` |
+| Written by | `Flow.ir()`, every command | `ir.rich_writer.emit_rich` |
 | Read | yes | yes |
 
 A document is rich where its `profile` begins with a capital letter. Both are read into the same

@@ -30,6 +30,8 @@ from conductor_flows.execute.runner import Invocation, Runner
 from conductor_flows.execute.services import Services
 
 T = TypeVar("T")
+JOURNAL_MODE = "TRUNCATE"
+"""Of packs' databases (`conductor_sdk.storage_worker`); the connection has it, not the file."""
 
 
 class Counted:
@@ -90,6 +92,7 @@ class Durably:
         """Commit as often, a row of the size of a checkpoint in the place of the one before."""
         if self._raw is None:
             self._raw = sqlite3.connect(self.path, isolation_level=None)
+            self._raw.execute(f"PRAGMA journal_mode={JOURNAL_MODE}")
             self._raw.execute("PRAGMA synchronous=FULL")
             self._raw.execute("CREATE TABLE IF NOT EXISTS raw (key TEXT PRIMARY KEY, data BLOB)")
         data = os.urandom(1_100)
@@ -97,13 +100,6 @@ class Durably:
             self._raw.execute("BEGIN IMMEDIATE")
             self._raw.execute("INSERT OR REPLACE INTO raw VALUES ('key', ?)", (data,))
             self._raw.execute("COMMIT")
-
-    def journal_mode(self) -> str:
-        """Return the mode of the file, which SQLite keeps in it or has by default."""
-        connection = sqlite3.connect(self.path)
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        connection.close()
-        return str(mode)
 
     async def resume(self, nodes: int) -> dict[str, float]:
         """Resume a run that has that many nodes behind it; only that is timed."""
@@ -158,7 +154,7 @@ async def main() -> None:
             "spill_sqlite": spilling.spill_sqlite, "spill_memory": spilling.memory,
             "files": spilling.files, "synced_files": spilling.synced_files,
         }  # fmt: skip
-        await answer(modes, journal_mode=durably.journal_mode())
+        await answer(modes, journal_mode=JOURNAL_MODE.lower())
         await durably.durability.close()
 
 

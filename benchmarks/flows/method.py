@@ -45,7 +45,7 @@ METHOD = """\
 - **Validation** judges a flow of diamonds that uses every part of a document and breaks no rule.
 - **Checkpoints**: runs of the chain with `durability="strong"` in one SQLite file, against a loop
   that replaces a row of 1,100 bytes and commits as often as those runs did work on the store, in
-  the same file and so in the same journal mode, with `synchronous=FULL`. Runs at once share
+  the same file and the same journal mode, with `synchronous=FULL`. Runs at once share
   commits. The resumed run stands at a callback with 1,000 nodes behind it; the time is from the
   signal to the answer, with another `Runner` than the one that halted.
 - **Spilling**: items of 4 KiB of a `for_each`, all over the threshold of an edge that holds eight,

@@ -1,21 +1,28 @@
 """The door to TCP: one listener, and another one that takes its place.
 
 Promise: another address is listened on before the old one is left, and where it cannot be had the
-old one stays as it was; a socket that was handed over is kept. Refusal: what is served behind the
-door is made by whoever opens it.
+old one stays as it was; nothing is served at the new one before it is settled; a socket that was
+handed over is kept. Refusal: what is served behind the door is made by whoever opens it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from conductor_sidecar.http.errors import ListenFailed
 from conductor_sidecar.http.listener import Listening, TcpSurface, check_loopback, whereabouts
 from conductor_sidecar.mcp.endpoint import McpEndpoint
 from conductor_sidecar.settings import HttpSettings, Settings
+
+GRACE_S = 5
+"""Seconds that requests have to end which run when their address is left."""
+SHORT_S = 1
+"""The same where it is given up, or the daemon stops."""
 
 Make = Callable[[Settings], tuple[TcpSurface, McpEndpoint]]
 
@@ -42,8 +49,10 @@ class Door:
         self._handed = handed
         self._open: _Opened | None = None
         self._next: _Opened | None = None
-        self._leaving = False
+        self._leaving = self._shut = False
+        self._left: list[_Opened] = []
         self._retired: list[McpEndpoint] = []
+        self._clearing = asyncio.Lock()
 
     @property
     def url(self) -> str | None:
@@ -59,13 +68,18 @@ class Door:
             PrivateFileRefused: A file of credentials is open to others; likewise.
             CredentialsDamaged: A file of credentials does not hold what it should; likewise.
         """
+        await self.undo()
         where = self._where(settings.http)
         if self._open is not None and where == self._open.where:
             host = self._open.listening.host.strip("[]")
             check_loopback(host, allow_remote=settings.http.allow_remote)
             return
         if where is not None:
-            self._next = await self._opened(settings, where)
+            made = await self._beside(settings, where)
+            if self._shut:  # while it was opened; nobody would close it
+                await self._closed(made, SHORT_S)
+                raise ListenFailed("the sidecar is stopping")
+            self._next = made
         self._leaving = self._open is not None
 
     def renew(self, settings: Settings) -> None:
@@ -79,35 +93,64 @@ class Door:
 
     async def settle(self) -> None:
         """Leave the address that was open before; end the MCP sessions that nobody serves."""
-        former = self._open if self._leaving else None
         if self._leaving or self._next is not None:
+            self._left += [] if self._open is None else [self._open]
             self._open, self._next, self._leaving = self._next, None, False
-        await self._closed(former)
-        while self._retired:
-            await self._retired.pop().close()
+        if self._open is not None:
+            self._open.listening.begin()
+        await self._clear(SHORT_S if self._shut else GRACE_S)
 
     async def undo(self) -> None:
         """Leave the address that was prepared."""
-        made, self._next, self._leaving = self._next, None, False
-        await self._closed(made)
+        if self._next is not None:
+            self._next.listening.decline()
+            self._left.append(self._next)
+        self._next, self._leaving = None, False
+        await self._clear(SHORT_S)
 
     async def close(self) -> None:
         """Close for good."""
-        await self.undo()
-        self._leaving = True
-        await self.settle()
+        self._shut = True
+        try:
+            await self.undo()
+        finally:
+            self._leaving = True
+            await self.settle()
 
     def _where(self, http: HttpSettings) -> object:
         return self._handed if self._handed is not None else whereabouts(http.listen)
 
+    async def _beside(self, settings: Settings, where: object) -> _Opened:
+        try:
+            return await self._opened(settings, where)
+        except ListenFailed as error:
+            mine = None if self._open is None else self._open.listening
+            if mine is not None and str(settings.http.listen).endswith(f":{mine.port}"):
+                hint = "the sidecar itself holds that port: restart it, or move to another port"
+                raise ListenFailed(error.detail, hint=hint) from None
+            raise
+
     async def _opened(self, settings: Settings, where: object) -> _Opened:
         surface, endpoint = self._make(settings)
         async with contextlib.AsyncExitStack() as stack:
-            listening = await stack.enter_async_context(surface.listening(self._handed))
+            listening = await stack.enter_async_context(
+                surface.listening(self._handed, held=True)
+            )  # fmt: skip
             assert listening is not None  # noqa: S101  there is an address
             return _Opened(where, listening, endpoint, stack.pop_all())
 
-    async def _closed(self, opened: _Opened | None) -> None:
-        if opened is not None:
+    async def _clear(self, grace_s: int) -> None:
+        """End what was left; what cannot be ended now is tried again by the next one."""
+        async with self._clearing:
+            while self._left:
+                await self._closed(self._left[0], grace_s)
+                del self._left[0]  # meanwhile others may have come, behind it
+            while self._retired:
+                await self._retired.pop().close()
+
+    async def _closed(self, opened: _Opened, grace_s: int) -> None:
+        opened.listening.patient(grace_s)
+        try:
             await opened.endpoint.close()
+        finally:
             await opened.stack.aclose()

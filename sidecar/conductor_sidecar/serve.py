@@ -28,7 +28,6 @@ from conductor_sidecar.app import (
     open_stores,
     workspace_lock,
 )
-from conductor_sidecar.approvals import ApprovalDesk
 from conductor_sidecar.control import Control
 from conductor_sidecar.credentials import Identity
 from conductor_sidecar.garbage import collected_rarely
@@ -143,8 +142,8 @@ async def _run(
     control.rotation = parts.rotation
     herald, handed, served = service.herald, service.handed, Served()
     daemon.http = lambda: served.url
-    desk, swap = stores.desk.approvals, Swap(parts, stores.outbox, served)
-    planner = Planner(reloading.read, partial(_select, desk), parts.packs, HELD if handed else ())
+    planner = Planner(reloading.read, partial(_select, stores), parts.packs, HELD if handed else ())
+    swap = Swap(parts, stores.outbox, served)
     reloader = Reloader(daemon, parts, planner, swap, herald, reloading)
     try:
         # Before anybody can call: what the last process left running is answered now.
@@ -194,8 +193,8 @@ async def _stop_when(
     daemon.stop()
 
 
-def _select(desk: ApprovalDesk, settings: Settings, revised: Revise) -> Registry:
-    return selected_packs(settings, desk, revised)
+def _select(stores: Stores, settings: Settings, revised: Revise) -> Registry:
+    return selected_packs(settings, stores.desk.approvals, revised)
 
 
 async def _tell(daemon: Daemon, ready: asyncio.Event | None, herald: Herald) -> None:

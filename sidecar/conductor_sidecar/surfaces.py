@@ -82,9 +82,11 @@ class Served:
 
     async def settle(self) -> None:
         """Leave what was served before."""
-        if self._door is not None:
-            await self._door.settle()
-        await self.retire()
+        try:
+            if self._door is not None:
+                await self._door.settle()
+        finally:
+            await self.retire()
 
     def renew(self, settings: Settings) -> None:
         """Serve other settings, packs and tools; requests that have begun end as they began."""
@@ -102,11 +104,13 @@ class Served:
     async def close(self) -> None:
         """End every MCP session, and leave TCP."""
         door, self._door, self._late = self._door, None, None
-        if door is not None:
-            await door.close()
-        self._retired += self._endpoints
-        self._endpoints, self._makers = [], []
-        await self.retire()
+        try:
+            if door is not None:
+                await door.close()
+        finally:
+            self._retired += self._endpoints
+            self._endpoints, self._makers = [], []
+            await self.retire()
 
 
 @contextlib.asynccontextmanager

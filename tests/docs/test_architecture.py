@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,14 @@ TASK_FILES = [
     *(ROOT / "sidecar/conductor_sidecar/systemd").glob("*.py"),
     *(ROOT / "handlers/conductor_handlers").glob("*.py"),
     *(ROOT / "handlers/conductor_handlers/toolhost").glob("*.py"),
+    *(ROOT / "flows/conductor_flows").rglob("*.py"),
+    *(ROOT / "packs/conductor_packs").rglob("*.py"),
 ]
-LAYERS = ("sdk", "protocol", "state", "adapters", "handlers", "conductor", "sidecar")
+STARTS = {"create_task", "start_soon", "_supervised"}
+"""What begins a task; the last takes the name as its second argument."""
+LAYERS = (
+    "sdk", "protocol", "state", "adapters", "handlers", "flows", "packs", "conductor", "sidecar",
+)  # fmt: skip
 CLASSES = [
     (path, node)
     for layer in LAYERS
@@ -79,27 +86,73 @@ def test_the_acknowledging_line_is_where_the_page_says() -> None:
     assert 1 == everywhere.count("await link.stored("), "only one line acknowledges"
 
 
-def test_every_room_is_on_the_map() -> None:
-    daemon, _, tests = TEXT.partition("## The rooms of the tests")
-    own = {path.parent.name for path in (ROOT / "sidecar/conductor_sidecar").glob("*/__init__.py")}
-    rooms = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/*.*"))}
-    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", daemon, re.MULTILINE)
-    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+def tasks(path: Path) -> set[str]:
+    """The names of the tasks that a file begins; where a part is filled in, what is before it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    given = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found: set[str] = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if ast.unparse(call.func).rpartition(".")[2] not in STARTS:
+            continue
+        names = [each.value for each in call.keywords if each.arg == "name"] or call.args[1:]
+        assert names, f"{path}:{call.lineno}: a task without a name"
+        name = given.get(names[0].id) if isinstance(names[0], ast.Name) else names[0]
+        if isinstance(name, ast.JoinedStr):
+            name = name.values[0]
+        if isinstance(name, ast.Constant):
+            found.add(str(name.value).rstrip())
+    return found
 
-    assert set() == own - named
+
+def rooms_of(package: str) -> set[str]:
+    """The packages right below one."""
+    return {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+
+
+def named_rooms(heading: str) -> set[str]:
+    """What the first column of the table below a heading names."""
+    section = TEXT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_every_room_is_on_the_map() -> None:
+    tests = TEXT.partition("## The rooms of the tests")[2]
+    rooms = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/*.*"))}
+
+    assert rooms_of("sidecar/conductor_sidecar") == named_rooms("The rooms of the daemon")
+    assert rooms_of("flows/conductor_flows") == named_rooms("The rooms of flows")
     assert set() == rooms - set(re.findall(r"`(\w+)`", tests)) - {"conftest.py", "__pycache__"}
+
+
+def test_the_rooms_of_flows_stand_in_the_order_that_is_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    [contract] = [
+        each
+        for each in settings["tool"]["importlinter"]["contracts"]
+        if each["name"].startswith("11.")
+    ]
+    order = [re.findall(r"conductor_flows\.(\w+)", layer) for layer in contract["layers"]]
+    section = TEXT.partition("## The rooms of flows\n")[2]
+    drawn = re.findall(r"`([\w |>]+)`", section.partition("\n\n")[2].partition("\n\n")[0])
+
+    assert [sorted(layer) for layer in order] == [
+        sorted(layer.split(" | ")) for layer in drawn[0].split(" > ")
+    ]
 
 
 def test_the_task_map_names_every_task_and_no_other() -> None:
     table = TEXT.partition("| Task |")[2].partition("\n\n")[0]
-    first_cells = "\n".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE))
-    listed = {re.sub(r"N$|<\w+>$", "", name) for name in re.findall(r"`([^`]+)`", first_cells)}
-    started: set[str] = set()
-    for path in TASK_FILES:
-        text = path.read_text("utf-8")
-        started |= set(re.findall(r'name=f?"([a-z_.-]+)', text)) if "create_task" in text else set()
-        started |= set(re.findall(r'name = f"([a-z_.-]+)', text))
-        started |= set(re.findall(r'_supervised\([\w.]+, "([a-z]+)"', text))
+    first_cells = "\n".join(re.findall(r"^\| ([^|]*`[^|]+) \|", table, re.MULTILINE))
+    names = re.findall(r"`([^`]+)`", first_cells)
+    listed = {re.sub(r"N$|<\w+>$", "", name) for name in names}
+    started = {name for path in TASK_FILES for name in tasks(path)}
     demo = {name for name in started if name.startswith("demo.")}
 
-    assert listed == started - demo
+    assert sorted(listed) == sorted(started - demo)

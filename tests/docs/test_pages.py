@@ -11,6 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
+from conductor_flows.cli.main import flows
+from conductor_flows.validate.registry import CODES
+from conductor_sdk.errors import ConductorError
 from conductor_sidecar.cli.main import ALIASES, cli
 from doc_runner import Block, blocks, pages
 from house import ROOT, sources
@@ -47,7 +50,9 @@ EXECUTED = {
 }
 """Pages with blocks that are executed, and the test beside this one that does it."""
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
-SPAN = re.compile(r"`(conductor(?: [^`\n]+))`")
+SPAN = re.compile(r"`((?:conductor|flows)(?: [^`\n]+))`")
+PROGRAMS: dict[str, click.Group] = {"conductor": cli, "flows": flows}
+HINT = re.compile(r"(?:\bconductor(?: [^;,()]+| --\w+)|(?<=: )flows [^;,()]+)")
 HINTED = re.compile(r"\bdocs/[\w./-]+\.\w+")
 PAGES = [str(path.relative_to(ROOT)) for path in pages()]
 
@@ -70,8 +75,8 @@ def anchors(path: Path) -> set[str]:
 
 def refusal(words: list[str]) -> str | None:
     """Say what of a command does not exist; placeholders stand for arguments."""
-    group: click.Command = cli
-    context = click.Context(cli, info_name="conductor")
+    group: click.Command = PROGRAMS[words[0]]
+    context = click.Context(group, info_name=words[0])
     rest = words[1:]
     while True:
         try:
@@ -91,7 +96,7 @@ def commands_of(page: str) -> Iterator[str]:
     yield from SPAN.findall(text_of(page))
     for block in blocks(ROOT / page):
         if block.language == "console":
-            yield from (command for command, _ in block.steps if command.startswith("conductor"))
+            yield from (command for command, _ in block.steps if command.split()[0] in PROGRAMS)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -111,7 +116,8 @@ def test_every_link_inside_leads_to_a_file_and_a_heading(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_on_a_page_exists_with_its_options(page: str) -> None:
     told = {
-        command: refusal(shlex.split(command.replace("…", "X"))) for command in commands_of(page)
+        command: refusal(shlex.split(command.partition(" | ")[0].replace("…", "X")))
+        for command in commands_of(page)
     }
 
     assert {} == {command: said for command, said in told.items() if said}
@@ -121,19 +127,26 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
     assert refusal(["conductor", "nonsense"])
     assert refusal(["conductor", "dev", "nonsense"])
     assert refusal(["conductor", "dev", "--directory", "D", "send", "--nonsense"])
+    assert refusal(["flows", "nonsense"])
+    assert refusal(["flows", "run", "local", "SPEC", "--nonsense"])
     assert refusal(["conductor", "status", "--json"]) is None
+    assert refusal(["flows", "resume", "show", "ID"]) is None
 
 
 def test_every_command_that_a_hint_names_exists() -> None:
     generate = runpy.run_path(str(ROOT / "docs/generate.py"))
+    errors: dict[str, type[ConductorError]] = generate["error_classes"]()
+    hints = [(code, error.default_hint) for code, error in errors.items()]
+    hints += [(code, entry.hint) for code, entry in CODES.items()]
     told: dict[str, str] = {}
-    for code, error in generate["error_classes"]().items():
-        for command in re.findall(r"\bconductor(?: [^;,()]+| --\w+)", error.default_hint):
+    for code, hint in hints:
+        for command in HINT.findall(hint):
             said = refusal(shlex.split(command.split(" then")[0]))
             if said:
                 told[code] = f"{command}: {said}"
 
     assert {} == told
+    assert any("flows " in hint for _, hint in hints)
 
 
 def test_every_page_that_the_code_names_exists() -> None:

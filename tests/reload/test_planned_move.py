@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from conductor_sdk.clock import SystemClock
 from conductor_server.hub import EmbeddedConductor
 from conductor_server.server import serve
-from delivery_world import HUB, SUBJECT
+from delivery_world import SUBJECT
 from reload_load import Traffic, tell
 from reload_world import ReloadWorld
 
@@ -46,7 +46,7 @@ async def moved(world: ReloadWorld, connections: int) -> None:
 async def test_a_drained_sidecar_moves_to_another_conductor(world: ReloadWorld) -> None:
     await world.run()
     async with AsyncExitStack() as stack:
-        second = EmbeddedConductor(world.conductor.history, SystemClock(), HUB)
+        second = EmbeddedConductor(world.conductor.history, SystemClock(), world.hub)
         if world.adapter == "websocket":
             address = (await stack.enter_async_context(serve(second, port=0))).link
         else:
@@ -54,14 +54,17 @@ async def test_a_drained_sidecar_moves_to_another_conductor(world: ReloadWorld) 
         pauses = Pauses()
         async with Traffic(world, per_batch=20).flowing() as traffic:
             traffic.also.append(second)
-            await world.until("it flows", lambda: len(world.pack().handled) > 200)
+            handled = world.pack().handled
+            await world.until("it flows", lambda: len(handled) > 200, progress=lambda: len(handled))
             watching = asyncio.create_task(pauses.watch(world))
             # As `drain`, but the conductor keeps the link until it is left.
             [session] = world.conductor._sessions
             await session._perform(session._session.drain(0.0, address, session._now()))
             await moved(world, 2)
             beyond = traffic.sent
-            await world.until("it goes on", lambda: len(world.pack().handled) > beyond + 500)
+            await world.until(
+                "it goes on", lambda: len(handled) > beyond + 500, progress=lambda: len(handled)
+            )
             watching.cancel()
         await traffic.arrived()
         served = second if address else world.conductor

@@ -48,6 +48,8 @@ from installed import install
 
 SUBJECT = "delivery-ws"
 PATIENCE_S = 20.0
+PROGRESS_S = 300.0
+"""Seconds that may be waited for what goes on all the time."""
 BEAT_S = 0.2
 AdapterName = Literal["websocket", "inprocess"]
 HUB = HubSettings(beat_s=BEAT_S, hello_s=0.5, close_s=0.5, drain_s=0.3)
@@ -83,6 +85,9 @@ def install_delivery_pack(
 class World:
     """One conductor, one workspace. Made by `world`."""
 
+    hub = HUB
+    """How its conductor behaves."""
+
     def __init__(self, directory: Path, adapter: AdapterName) -> None:
         self.directory = directory
         self.adapter = adapter
@@ -116,7 +121,7 @@ class World:
         if self._history is None:
             self._history = await open_history(self.directory / "conductor.db")
         faults = FaultBoard(seed=self.seed)
-        self.conductor = EmbeddedConductor(self._history, SystemClock(), HUB, faults=faults)
+        self.conductor = EmbeddedConductor(self._history, SystemClock(), self.hub, faults=faults)
         stack = self._listening = AsyncExitStack()
         if self.adapter == "websocket":
             address = await stack.enter_async_context(
@@ -283,10 +288,22 @@ class World:
 
     # Waiting
 
-    async def until(self, what: str, reached: Callable[[], Awaitable[bool] | bool]) -> None:
-        """Wait for a condition, with a bound."""
+    async def until(
+        self, what: str, reached: Callable[[], Awaitable[bool] | bool], *,
+        progress: Callable[[], object] | None = None,
+    ) -> None:  # fmt: skip
+        """Wait for a condition, with a bound.
+
+        Args:
+            what: For the failure.
+            reached: The condition.
+            progress: Something that changes while it goes on: the bound counts from its last
+                change then, and there is another one for the whole.
+        """
+        loop = asyncio.get_running_loop()
+        seen, end = None if progress is None else progress(), loop.time() + PROGRESS_S
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S) as bound:
                 while True:
                     found = reached()
                     if found if isinstance(found, bool) else await found:
@@ -294,6 +311,9 @@ class World:
                     if self.daemon is not None and self.daemon.done():
                         self.daemon.result()
                     await asyncio.sleep(0.01)
+                    if progress is not None and (now := progress()) != seen:
+                        seen = now
+                        bound.reschedule(min(end, loop.time() + PATIENCE_S))
         raise AssertionError(f"{what}: not in {PATIENCE_S:g} s; {await self._describe()}")
 
     async def _describe(self) -> str:
@@ -321,17 +341,19 @@ class World:
 
     async def settled(self) -> dict[str, Any]:
         """Wait until nothing is on its way in either direction; returns the status."""
+        seen: list[object] = [None]
 
         async def quiet() -> bool:
             status = await self.status()
             waiting = status["backlog"] + status["outbox"]["events"]
+            seen[0] = waiting, status["outbox"]["unconfirmed"], status["cursor"]["sequence"]
             _, last = await self.conductor.history.bounds(SUBJECT)
             return bool(
                 waiting + status["outbox"]["unconfirmed"] == 0
                 and status["cursor"]["sequence"] == last
             )
 
-        await self.until("everything is settled", quiet)
+        await self.until("everything is settled", quiet, progress=lambda: seen[0])
         status = await self.status()
         assert status["balanced"]
         return status

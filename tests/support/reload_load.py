@@ -112,16 +112,20 @@ class Traffic:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def caught_up(self, behind: int) -> None:
-        """Wait until no more than so many events are still to be handled."""
+        """Wait until no more than so many events are still to be handled, as long as some are."""
         handled = self._world.pack(STEADY).handled
-        await self._world.until("it catches up", lambda: len(handled) >= self.sent - behind)
+        await self._world.until(
+            "it catches up", lambda: len(handled) >= self.sent - behind,
+            progress=lambda: len(handled),
+        )  # fmt: skip
 
     async def arrived(self) -> None:
         """Wait until everything was handled; nothing was handled twice."""
         world = self._world
         await world.until(
-            "everything is handled", lambda: len(world.pack(STEADY).handled) >= self.sent
-        )
+            "everything is handled", lambda: len(world.pack(STEADY).handled) >= self.sent,
+            progress=lambda: len(world.pack(STEADY).handled),
+        )  # fmt: skip
         calls = world.pack(STEADY).calls
         assert {} == {number: count for number, count in calls.items() if count != 1}
         assert list(range(self.sent)) == sorted(world.pack(STEADY).handled)

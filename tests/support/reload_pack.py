@@ -22,7 +22,7 @@ emitted_event_kinds: ["{slug}:thing_queued"{more}]
 backpressure_policy: {{"{slug}:thing_queued": queue{policies}}}
 tools:
   - name: {tool}
-    entry: conductor_packs_reload:say
+    entry: {module}.pack:say
     permission: read
     required_scopes: [{{type: path, pattern: "**", access: read}}]
     description: "{description}"
@@ -37,12 +37,14 @@ from pathlib import Path
 from conductor_sdk.handler import Handled, Subscription
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.pack import Pack
+from conductor_sdk.tool_output import succeeded
 
 handled = []
 calls = Counter()
 greetings = []
 running = set()
 gate = asyncio.Event()
+said = []
 
 
 async def on_asked(event, ctx):
@@ -57,6 +59,13 @@ async def on_asked(event, ctx):
     greetings.append(ctx.config.get("greeting"))
     handled.append(number)
     return Handled()
+
+
+async def say(given, ctx):
+    said.append(given)
+    if given.get("wait"):
+        await gate.wait()
+    return succeeded({{"said": True}})
 
 
 def lane(event):
@@ -99,7 +108,7 @@ def manifest(slug: str, *, version: str = "1.0.0", description: str = "Says it."
     """The text of a manifest; `more` is one more kind that the pack emits."""
     kind = f"{slug}:{more}"
     return _MANIFEST.format(
-        slug=slug, version=version, asked=ASKED, description=description,
+        slug=slug, version=version, asked=ASKED, description=description, module=module_of(slug),
         tool=tool or f"{slug}:say",
         more=f', "{kind}"' if more else "", policies=f', "{kind}": queue' if more else "",
     )  # fmt: skip

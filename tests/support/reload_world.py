@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from conductor_sdk.client import SidecarAnswered
+from conductor_server.settings import HubSettings
 from conductor_sidecar.config import load_configuration
 from conductor_sidecar.reload.reloader import Reloading
 from conductor_sidecar.serve import Service, serve
@@ -32,6 +33,9 @@ SETTINGS: dict[str, Any] = {
 
 class ReloadWorld(World):
     """A world with `conductor.toml`; `write` changes it, `reload` asks for it."""
+
+    hub = HubSettings(beat_s=2.0, hello_s=5.0, close_s=0.5, drain_s=0.3)
+    """Patient: under load a link that is only slow must not be taken for deaf."""
 
     def __init__(self, directory: Path, adapter: Any) -> None:
         super().__init__(directory, adapter)

@@ -102,7 +102,8 @@ class Decorate(Protocol):
 def node(**options: Unpack[NodeOptions]) -> Decorate:
     """Make a node of an asynchronous function; by default inline, pure, best effort.
 
-    Giving None gives nothing: nothing goes on from there. See `NodeOptions` for what may be said.
+    Giving None gives nothing: nothing goes on from there, unless the node was given a null itself.
+    See `NodeOptions` for what may be said.
     """
     return _Decorator(NodeKind.INLINE, Effects.PURE, Determinism.BEST_EFFORT, options)
 

@@ -66,6 +66,7 @@ class ScheduleNotFound(FlowError):
     """There is no such schedule."""
 
     code = "FLOW_SCHEDULE_NOT_FOUND"
+    default_hint = "see what waits: flows resume list"
     exit_code = Exit.NOT_FOUND
 
 
@@ -73,6 +74,7 @@ class DelayInvalid(FlowError):
     """A delay is not a number of seconds from 0 on."""
 
     code = "FLOW_DELAY_INVALID"
+    default_hint = "give a number of seconds, 0 or more"
     exit_code = Exit.USAGE
 
 

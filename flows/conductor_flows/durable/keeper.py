@@ -1,9 +1,10 @@
 """The checkpoint of one run: when it is written, and who may write it.
 
-Promise: in strong mode nothing begins before what led to it is on disk; whoever loses the lease
-stops. Invocations that end while a record is being written share the next one. With an interval
-(`checkpoint_interval`) a run does not wait for the disk, and a record is at most so old: a crash
-repeats what ended since, under the same keys. Refusal: nothing is resumed here (`resume` does).
+Promise: in strong mode nothing begins before what led to it is on disk, and no answer is given
+before the run is over there; whoever loses the lease stops. Invocations that end while a record is
+being written share the next one. With an interval (`checkpoint_interval`) a run does not wait for
+the disk, and a record is at most so old: a crash repeats what ended since, under the same keys.
+Refusal: nothing is resumed here (`resume` does).
 
 A run has one checkpoint. It is deleted, or kept as completed, when the answer has been given; a run
 that failed leaves it, to be resumed from where it failed.
@@ -86,8 +87,9 @@ class RunKeeper:
     async def begun(self, instance: Running) -> None:
         """See `Keeper.begun`."""
         if self._strong:
-            await self._write(instance, self._wanted)
-            self._hold(instance, await self._store.lease(self.checkpoint_id, self.lease_ttl_s))
+            lease = await self._writer.begin(instance, self._store, self.lease_ttl_s)
+            self._written, self._last_s = self._wanted, instance.now
+            self._hold(instance, lease)
 
     def adopt(
         self, instance: Running, checkpoint: Checkpoint, lease: Lease, waits: dict[int, Wait]
@@ -116,6 +118,9 @@ class RunKeeper:
         if invocation.node == plan.capture and self._bound.handlers[plan.capture].streams:
             self._streaming = True  # a stream cannot be written down: it will be begun again
             return
+        kept = self._policy.retain_completed_for or self._store.keeps_ended
+        if not kept and _answers(instance, invocation):
+            return
         if self._interval_s is not None:
             self._stale = True
             if self._later is None:
@@ -139,6 +144,8 @@ class RunKeeper:
             while self._stale:
                 await asyncio.sleep(self._last_s + interval_s - instance.now)
                 async with self._one:
+                    if self._streaming:
+                        return
                     await self._write(instance, self._wanted)
         except FlowError as error:
             instance.abort(error)
@@ -215,15 +222,17 @@ class RunKeeper:
 
     async def completed(self) -> None:
         """See `Keeper.completed`."""
-        await self._let_go()
+        lease = await self._let_go()
         if not self._writer.wrote:
             return
         retain_ms = self._policy.retain_completed_for
-        await self._store.ack(
-            self.checkpoint_id, retain_s=None if not retain_ms else retain_ms / 1000
-        )
-        if self._places.blobs is not None:
-            await self._places.blobs.delete_checkpoint_blobs(self.checkpoint_id)
+        retain_s = None if not retain_ms else retain_ms / 1000
+        try:
+            await self._store.ack(self.checkpoint_id, retain_s=retain_s, lease=lease)
+        except BaseException:
+            self._lease = lease  # `abandoned` gives it up
+            raise
+        await self._writer.clear()
 
     async def abandoned(self) -> None:
         """See `Keeper.abandoned`."""
@@ -238,3 +247,12 @@ class RunKeeper:
             if scheduler is not None and wait.schedule_id is not None:
                 with contextlib.suppress(ScheduleNotFound):
                     await scheduler.fired(wait.schedule_id)
+
+
+def _answers(instance: Running, invocation: Invocation) -> bool:
+    """Whether nothing is left of a run but its answer: what ends the checkpoint is the next write.
+
+    A crash before that is as one before any other write: the last node runs again, with its key.
+    """
+    there = instance.core.board.captured or instance.given
+    return bool(there) and not invocation.scope.root.live

@@ -27,11 +27,23 @@ class Lease:
 class CheckpointStore(Protocol):
     """Records and leases."""
 
+    keeps_ended: bool
+    """Whether a run may be taken up again after `ack`: then the end of its last node is written
+    too, though the end of the run comes next."""
+
     async def put(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
         """Keep a record in the place of the one with its id.
 
         Raises:
             LeaseLost: The lease is no longer the current one; nothing was kept.
+        """
+        ...
+
+    async def begin(self, checkpoint: Checkpoint, ttl_s: float) -> Lease:
+        """Keep the first record of a run, and take the lease on it in the same step.
+
+        Raises:
+            LeaseConflict: DAG-CKPT-007: somebody has it; nothing was kept.
         """
         ...
 
@@ -45,11 +57,14 @@ class CheckpointStore(Protocol):
         """
         ...
 
-    async def ack(self, checkpoint_id: str, *, retain_s: float | None = None) -> None:
+    async def ack(
+        self, checkpoint_id: str, *, retain_s: float | None = None, lease: Lease | None = None
+    ) -> None:
         """Say that the run is over: delete the record, or keep it that long as completed.
 
         Raises:
             CheckpointNotFound: DAG-CKPT-006.
+            LeaseLost: The lease is no longer the current one; nothing has changed.
         """
         ...
 

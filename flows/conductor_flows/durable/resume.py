@@ -192,7 +192,9 @@ class _Answering:
         return ticket.wait_id
 
     def _fits(self, wait: Wait, payload: Any) -> None:
-        node = self._bound.plan.by_alias[wait.alias]
+        node = self._bound.plan.by_alias.get(wait.alias)
+        if node is None:
+            raise StateCorrupted(f"{self._checkpoint.checkpoint_id}: no node {wait.alias!r}")
         self._bound.handlers[node].gives.decode(payload)
 
 
@@ -207,7 +209,10 @@ async def _go_on(
 
     async def begin() -> None:
         waiting: dict[int, Wait] = {}
-        keeper.adopt(instance, checkpoint, lease, waiting)
+        try:
+            keeper.adopt(instance, checkpoint, lease, waiting)
+        except (ValueError, LookupError) as error:
+            raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error}") from None
         waiting.update(_thaw(instance, bound, checkpoint, frontier))
         over = [wait for wait in checkpoint.waits if wait.answer is not None]
         await keeper.unschedule(over)
@@ -233,7 +238,7 @@ def _thaw(
             instance.halted.append((invocation, Halt(wait.kind, wait.payload)))
     except PortRefused as error:
         raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error.detail}") from error
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error}") from None
     return waiting
 

@@ -88,7 +88,9 @@ class RowScheduler:
             found: list[Schedule] = []
             for key in rows.keys(SCHEDULES):
                 row = _read(rows, key)
-                if row is None or row.at_ms > now_ms or len(found) == limit:
+                if row is None:
+                    continue  # it cannot be read, and keeps no other from being due
+                if row.at_ms > now_ms or len(found) == limit:
                     break
                 waits = row.status is ScheduleStatus.PENDING
                 if waits and row.at_ms + EXPIRES_MS > now_ms:
@@ -102,4 +104,7 @@ class RowScheduler:
 
 def _read(rows: Rows, key: str) -> _Row | None:
     data = rows.get(SCHEDULES, key)
-    return None if data is None else msgspec.json.decode(data, type=_Row)
+    try:
+        return None if data is None else msgspec.json.decode(data, type=_Row)
+    except msgspec.MsgspecError:
+        return None

@@ -67,7 +67,10 @@ class RowSignals:
             data = rows.get(TOKENS, key)
             if data is None:
                 raise TokenUnknown
-            row = msgspec.json.decode(data, type=_Row)
+            try:
+                row = msgspec.json.decode(data, type=_Row)
+            except msgspec.MsgspecError:
+                raise TokenUnknown from None
             if row.used:
                 raise TokenUsed
             if row.until_ms is not None and row.until_ms <= now_ms:

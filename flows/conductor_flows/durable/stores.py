@@ -40,6 +40,8 @@ class _Held(msgspec.Struct, frozen=True):
 class RowCheckpointStore:
     """A `CheckpointStore`."""
 
+    keeps_ended = False
+
     def __init__(self, rows: RowStore, *, clock: Clock | None = None) -> None:
         self._rows = rows
         self._clock = clock or SystemClock()
@@ -53,7 +55,7 @@ class RowCheckpointStore:
     async def put(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
         """See `CheckpointStore.put`."""
         data, now_ms = msgspec.json.encode(checkpoint), self._now_ms
-        key = f"{checkpoint.flow_id}/{checkpoint.run_id}/{checkpoint.checkpoint_id}"
+        key = _key_of(checkpoint)
 
         def write(rows: Rows) -> None:
             if lease is not None:
@@ -62,6 +64,23 @@ class RowCheckpointStore:
 
         await self._rows.run(write)
         self._keys[checkpoint.checkpoint_id] = key
+
+    async def begin(self, checkpoint: Checkpoint, ttl_s: float) -> Lease:
+        """See `CheckpointStore.begin`."""
+        data, key = msgspec.json.encode(checkpoint), _key_of(checkpoint)
+        lease, now_ms = self._lease(checkpoint.checkpoint_id, ttl_s), self._now_ms
+
+        def write(rows: Rows) -> None:
+            _free(rows, lease.checkpoint_id, now_ms)
+            rows.put(RECORDS, key, data)  # first: no lease is left without a record
+            _write(rows, lease)
+
+        await self._rows.run(write)
+        self._keys[checkpoint.checkpoint_id] = key
+        return lease
+
+    def _lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
+        return Lease(checkpoint_id, uuid.uuid4().hex, self._now_ms + _clamped_ms(ttl_s))
 
     async def get(self, checkpoint_id: str) -> Checkpoint:
         """See `CheckpointStore.get`."""
@@ -79,11 +98,15 @@ class RowCheckpointStore:
                 raise CheckpointNotFound(checkpoint_id)
         return known
 
-    async def ack(self, checkpoint_id: str, *, retain_s: float | None = None) -> None:
+    async def ack(
+        self, checkpoint_id: str, *, retain_s: float | None = None, lease: Lease | None = None
+    ) -> None:
         """See `CheckpointStore.ack`."""
         now_ms = self._now_ms
 
         def end(rows: Rows) -> None:
+            if lease is not None:
+                _held(rows, lease, now_ms)
             key = self._key(rows, checkpoint_id)
             data = rows.get(RECORDS, key)
             if data is None:
@@ -102,16 +125,12 @@ class RowCheckpointStore:
 
     async def lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
         """See `CheckpointStore.lease`."""
-        now_ms = self._now_ms
-        lease = Lease(checkpoint_id, uuid.uuid4().hex, now_ms + _clamped_ms(ttl_s))
+        lease, now_ms = self._lease(checkpoint_id, ttl_s), self._now_ms
 
         def take(rows: Rows) -> None:
             if rows.get(RECORDS, self._key(rows, checkpoint_id)) is None:
                 raise CheckpointNotFound(checkpoint_id)
-            held = _read(rows, checkpoint_id)
-            if held is not None and held.until_ms > now_ms:
-                data = {"until_ms": held.until_ms}
-                raise LeaseConflict(checkpoint_id, data=data)
+            _free(rows, checkpoint_id, now_ms)
             _write(rows, lease)
 
         await self._rows.run(take)
@@ -169,6 +188,10 @@ class RowCheckpointStore:
         return await self._rows.run(drop)
 
 
+def _key_of(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.flow_id}/{checkpoint.run_id}/{checkpoint.checkpoint_id}"
+
+
 def _outlived(checkpoint: Checkpoint, now_ms: int) -> bool:
     since = checkpoint.completed_at_ms or checkpoint.created_at_ms
     return checkpoint.ttl_ms is not None and since + checkpoint.ttl_ms <= now_ms
@@ -200,7 +223,17 @@ def _clamped_ms(ttl_s: float) -> int:
 
 def _read(rows: Rows, checkpoint_id: str) -> _Held | None:
     data = rows.get(LEASES, checkpoint_id)
-    return None if data is None else msgspec.json.decode(data, type=_Held)
+    try:
+        return None if data is None else msgspec.json.decode(data, type=_Held)
+    except msgspec.MsgspecError as error:
+        raise StateCorrupted(f"the lease of {checkpoint_id}: {error}") from None
+
+
+def _free(rows: Rows, checkpoint_id: str, now_ms: int) -> None:
+    """Check that nobody has a lease."""
+    held = _read(rows, checkpoint_id)
+    if held is not None and held.until_ms > now_ms:
+        raise LeaseConflict(checkpoint_id, data={"until_ms": held.until_ms})
 
 
 def _write(rows: Rows, lease: Lease) -> None:

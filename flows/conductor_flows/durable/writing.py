@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from bisect import bisect_left
 from collections import deque
 from typing import Any, Final
 
 import msgspec
 
 from conductor_flows.durable.errors import StateCorrupted
-from conductor_flows.durable.ports import Lease, Places
+from conductor_flows.durable.ports import CheckpointStore, Lease, Places
 from conductor_flows.durable.records import (
     INLINE_MAX,
     Checkpoint,
@@ -27,7 +28,7 @@ from conductor_flows.durable.records import (
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import RunInfo
 from conductor_flows.execute.durability import Running
-from conductor_flows.execute.frontier import Frontier, freeze
+from conductor_flows.execute.frontier import Frontier, freeze, shape
 from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.keys import Keys
 from conductor_flows.execute.planning import Ends
@@ -54,18 +55,24 @@ class Writer:
         self._bound = bound
         self._run = run
         self._keys = Keys(bound, run)
-        self._done: dict[int, int] = {}
+        self._shape = shape(bound.plan)
+        self._done: list[int] = []
+        """Nodes that have given something, in order; beside them what is written about them."""
+        self._completed: list[Completed] = []
         self._consumed: dict[str, deque[str]] = {}
         self._turn = 0
+        """Blobs that were written."""
+        self._adopted = False
+        """Whether another process may have left a blob."""
         self._created_at_ms: int | None = None
 
     def adopt(self, checkpoint: Checkpoint) -> None:
         """Go on with a checkpoint that was read."""
-        self.checkpoint_id, self.wrote = checkpoint.checkpoint_id, True
+        self.checkpoint_id, self.wrote, self._adopted = checkpoint.checkpoint_id, True, True
         self._created_at_ms = checkpoint.created_at_ms
         by_alias = self._bound.plan.by_alias
         for each in checkpoint.frontier.completed:
-            self._done[by_alias[each.node_alias]] = each.cursor or 1
+            self._count(by_alias[each.node_alias], each.cursor or 1)
         for alias, keys in checkpoint.idempotency.consumed.items():
             self._consumed[alias] = deque(keys, maxlen=TOKENS_KEPT)
         for ref in checkpoint.state.blobs:
@@ -73,11 +80,21 @@ class Writer:
 
     def note(self, invocation: Invocation) -> None:
         """Count what has ended, and remember the key of an effect."""
-        self._done[invocation.node] = self._done.get(invocation.node, 0) + 1
+        self._count(invocation.node, 1)
         node = self._bound.plan.nodes[invocation.node]
         if node.ir.effects is Effects.EFFECTFUL:
             kept = self._consumed.setdefault(node.alias, deque(maxlen=TOKENS_KEPT))
             kept.append(self._keys.of(invocation))
+
+    def _count(self, node: int, more: int) -> None:
+        place = bisect_left(self._done, node)
+        if place < len(self._done) and self._done[place] == node:
+            known = self._completed[place]
+            self._completed[place] = Completed(known.node_alias, cursor=(known.cursor or 1) + more)
+        else:
+            self._done.insert(place, node)
+            alias = self._bound.plan.nodes[node].alias
+            self._completed.insert(place, Completed(alias, cursor=more))
 
     async def write(
         self, instance: Running, lease: Lease | None, *, waits: list[Wait] | None = None
@@ -92,27 +109,45 @@ class Writer:
         Raises:
             LeaseLost: Somebody else has taken the run over.
         """
-        record, state = self._record(instance, waits)
-        store, blobs = self._places.store, self._places.blobs
+        store = self._places.store
         if store is None:
             return
-        policy = self._flow.policies.durability
-        most = INLINE_MAX if policy.blob_threshold_bytes is None else policy.blob_threshold_bytes
-        kept = ""
-        if len(state) > most and blobs is not None:
-            self._turn += 1
-            field = f"state.{self._turn}"
-            ref = await blobs.put_checkpoint_blob(self.checkpoint_id, field, state)
-            record, kept = msgspec.structs.replace(record, state=State(blobs=[ref])), ref.ref_id
+        record, kept = await self._prepared(instance, waits)
         await store.put(record, lease)
         self.wrote = True
-        if blobs is not None and self._turn:
-            await blobs.delete_checkpoint_blobs(self.checkpoint_id, keep=kept)
+        if self._places.blobs is not None and self._turn:
+            await self._places.blobs.delete_checkpoint_blobs(self.checkpoint_id, keep=kept)
+
+    async def begin(self, instance: Running, store: CheckpointStore, ttl_s: float) -> Lease:
+        """Write the run for the first time, and take the lease on it."""
+        record, _ = await self._prepared(instance, None)
+        lease = await store.begin(record, ttl_s)
+        self.wrote = True
+        return lease
+
+    async def clear(self) -> None:
+        """Delete the blobs of the run, where it may have some."""
+        if self._places.blobs is not None and (self._turn or self._adopted):
+            await self._places.blobs.delete_checkpoint_blobs(self.checkpoint_id)
+
+    async def _prepared(
+        self, instance: Running, waits: list[Wait] | None
+    ) -> tuple[Checkpoint, str]:
+        """Return the record, and the name of its blob, which is there already."""
+        record, state = self._record(instance, waits)
+        blobs, policy = self._places.blobs, self._flow.policies.durability
+        most = INLINE_MAX if policy.blob_threshold_bytes is None else policy.blob_threshold_bytes
+        if len(state) <= most or blobs is None:
+            return record, ""
+        self._turn += 1
+        field = f"state.{self._turn}"
+        ref = await blobs.put_checkpoint_blob(self.checkpoint_id, field, state)
+        return msgspec.structs.replace(record, state=State(blobs=[ref])), ref.ref_id
 
     def _record(self, instance: Running, waits: list[Wait] | None) -> tuple[Checkpoint, bytes]:
         board, run = instance.core.board, self._run
         frontier = freeze(
-            board, self._bound.view, instance.now, captured=instance.given,
+            board, self._bound.view, instance.now, captured=instance.given, known=self._shape,
             halted=[invocation for invocation, _ in instance.halted] if waits is not None else (),
         )  # fmt: skip
         state = msgspec.json.encode(frontier)
@@ -134,14 +169,10 @@ class Writer:
 
     def _progress(self, frontier: Frontier) -> Progress:
         plan = self._bound.plan
-        completed = [
-            Completed(plan.nodes[node].alias, cursor=count)
-            for node, count in sorted(self._done.items())
-        ]
         nodes = {plan.edges[edge].to for edge in frontier.pending}
         nodes |= {plan.edges[window.edge].to for window in frontier.windows if window.items}
         nodes |= {wait.node for wait in frontier.halted}
-        return Progress(completed, [plan.nodes[node].alias for node in sorted(nodes)])
+        return Progress(self._completed[:], [plan.nodes[node].alias for node in sorted(nodes)])
 
     def _tokens(self, instance: Running) -> Tokens:
         pending: dict[str, list[str]] = {}

@@ -54,6 +54,7 @@ class Board:
         self.queues = [Lanes(edge) for edge in plan.edges]
         self.nodes = [NodeState(node, now) for node in plan.nodes]
         self.gathering = [state for state in self.nodes if state.matching is not None]
+        self.turning = [state for state in self.nodes if len(state.plan.inputs) > 1]
         self.windows: dict[int, Windows] = {
             edge: Windows(window) for node in plan.nodes for edge, window in node.window.items()
         }

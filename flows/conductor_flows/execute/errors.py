@@ -87,6 +87,7 @@ class TimeBudget(NodeFailed):
     """A node or an edge took longer than it may."""
 
     code = "TIME015"
+    default_hint = "raise the timeout that it names, or make the node faster"
 
     def __init__(self, alias: str, detail: str) -> None:
         super().__init__(alias, detail, kind="timeout", failure=Failure.TIMEOUT)
@@ -136,6 +137,7 @@ class Cancelled(FlowError):
     """The run was cancelled."""
 
     code = "FLOW_CANCELLED"
+    default_hint = "see why in its details: reason"
 
     def __init__(self, reason: str) -> None:
         """Say why: external, stream_cancelled, deadline, node_error, switch_no_target."""
@@ -147,6 +149,7 @@ class MissingOutput(FlowError):
     """Nothing reached the capture."""
 
     code = "FLOW_MISSING_OUTPUT"
+    default_hint = "see the ways through it: flows graph show SPEC"
 
 
 class UnknownAlias(FlowError):
@@ -161,24 +164,28 @@ class UnregisteredNode(FlowError):
     """There is no function behind a node."""
 
     code = "FLOW_UNREGISTERED_NODE"
+    default_hint = "give the program a function for the node that it names"
 
 
 class SurfaceUnsupported(FlowError):
     """This host does not serve a control surface."""
 
     code = "CTRL901"
+    default_hint = "see what it means: flows codes CTRL901"
 
 
 class SurfaceInvalid(FlowError):
     """The configuration of a control surface cannot be used."""
 
     code = "CTRL110"
+    default_hint = "see what it means: flows codes CTRL110"
 
 
 class IfInvalid(SurfaceInvalid):
     """The configuration of an `if` cannot be used."""
 
     code = "CTRL120"
+    default_hint = "see what it means: flows codes CTRL120"
 
 
 class CapabilitiesMissing(FlowError):

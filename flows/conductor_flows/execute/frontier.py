@@ -122,7 +122,7 @@ def shape(plan: Plan) -> str:
 
 def freeze(
     board: Board, view: View, now: float, *, halted: Iterable[Invocation] = (),
-    captured: Iterable[tuple[int, Any]] = (),
+    captured: Iterable[tuple[int, Any]] = (), known: str | None = None,
 ) -> Frontier:  # fmt: skip
     """Take a picture of a board between two of its steps.
 
@@ -133,8 +133,10 @@ def freeze(
         halted: Active invocations that wait for something from outside; all others are to be
             done again.
         captured: Results that have left the board but reached nobody, oldest first.
+        known: The shape of the board's plan, where it was asked for before.
     """
-    return _Freezer(board, view, now).frontier(tuple(halted), captured)
+    form = known or shape(board.plan)
+    return _Freezer(board, view, now).frontier(tuple(halted), captured, form)
 
 
 class _Freezer:
@@ -148,12 +150,12 @@ class _Freezer:
         self._frozen_groups: list[FrozenGroup] = []
 
     def frontier(
-        self, halted: tuple[Invocation, ...], captured: Iterable[tuple[int, Any]]
+        self, halted: tuple[Invocation, ...], captured: Iterable[tuple[int, Any]], form: str
     ) -> Frontier:
         board, capture = self._board, self._board.plan.capture
         given = [*captured, *((scope.number, value) for scope, value in board.captured)]
         return Frontier(
-            shape=shape(board.plan), edges=self._edges({each.number for each in halted}),
+            shape=form, edges=self._edges({each.number for each in halted}),
             windows=self._windows(), nodes=self._nodes(),
             halted=[self._wait(invocation) for invocation in halted],
             captured=[(number, self._view(capture, value)) for number, value in given],
@@ -164,20 +166,19 @@ class _Freezer:
 
     def _edges(self, halted: set[int]) -> list[FrozenEdge]:
         board = self._board
-        found: dict[int, list[Item]] = {edge.index: [] for edge in board.plan.edges}
+        found: dict[int, list[Item]] = {}
         for number in sorted(board.active.keys() - halted):
             invocation = board.active[number]
             for edge, item in zip(invocation.edges, invocation.items, strict=True):
-                found[edge].append(item)
-        for state in board.nodes:
+                found.setdefault(edge, []).append(item)
+        for state in board.gathering:
             for edge, item in state.matching.held() if state.matching is not None else ():
-                found[edge].append(item)
-        for edge, items in found.items():
-            items.extend(board.queues[edge].waiting())
+                found.setdefault(edge, []).append(item)
+        for lanes in [each for each in board.queues if each.length]:
+            found.setdefault(lanes.plan.index, []).extend(lanes.waiting())
         return [
-            FrozenEdge(edge, [self._item(edge, item) for item in items])
-            for edge, items in found.items()
-            if items
+            FrozenEdge(edge, [self._item(edge, item) for item in found[edge]])
+            for edge in sorted(found)
         ]
 
     def _windows(self) -> list[FrozenWindow]:
@@ -190,13 +191,19 @@ class _Freezer:
         ]  # fmt: skip
 
     def _nodes(self) -> list[FrozenNode]:
+        """Where a node has one input, it is always the turn of that."""
+        board = self._board
+        found = {state.plan.index for state in board.turning if state.turn}
+        found.update([state.plan.index for state in board.nodes if state.backlog])
         return [
             FrozenNode(
-                state.plan.index, state.turn,
-                [(output.edge, self._item(output.edge, output.item)) for output in state.backlog],
+                node, board.nodes[node].turn,
+                [
+                    (output.edge, self._item(output.edge, output.item))
+                    for output in board.nodes[node].backlog
+                ],
             )
-            for state in self._board.nodes
-            if state.turn or state.backlog
+            for node in sorted(found)
         ]  # fmt: skip
 
     def _wait(self, invocation: Invocation) -> FrozenWait:

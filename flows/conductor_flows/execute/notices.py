@@ -32,7 +32,7 @@ Tell: TypeAlias = Callable[[Notice], None]
 
 
 def logged(notice: Notice) -> None:
-    """Write a notice to the log: RUN040 happens all the time and is information only."""
-    level = logging.INFO if notice.code == "RUN040" else logging.WARNING
+    """Write a notice to the log: some happen all the time and are information only."""
+    level = logging.INFO if notice.code in {"RUN040", "WEB201"} else logging.WARNING
     logger = logging.getLogger("conductor_flows")
     logger.log(level, "%s: %s at %s: %s", notice.code, notice.flow, notice.where, notice.detail)

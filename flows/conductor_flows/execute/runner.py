@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +20,6 @@ from conductor_flows.execute.errors import (
     CapabilitiesMissing,
     DeadlineExceeded,
     MissingOutput,
-    NodeFailed,
     UnknownAlias,
 )
 from conductor_flows.execute.instance import Instance
@@ -31,6 +29,7 @@ from conductor_flows.execute.planning import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.services import Services
 from conductor_flows.execute.spilling import Spiller, SpillingCaller, SpillKeeper
+from conductor_flows.execute.streaming import handed_out
 from conductor_flows.execute.subflows import subflow_handler, with_subflows
 from conductor_flows.ir.model import FlowIR
 
@@ -225,7 +224,7 @@ async def _once(instance: Instance, bound: Bound, keeper: Keeper | None) -> Outc
         instance.close()
         _, pieces = await instance.next()
         instance.streams()
-        return Streamed(_stream(instance, bound, pieces, keeper))
+        return Streamed(handed_out(instance, bound, pieces, keeper))
     while True:
         await instance.finish()
         if instance.halted:
@@ -254,28 +253,6 @@ def _answer(bound: Bound, values: list[Any]) -> Any:
         alias = bound.plan.nodes[bound.plan.capture].alias
         raise MissingOutput(f"nothing reached {alias!r}")
     return values[0] if len(values) == 1 else values
-
-
-async def _stream(
-    instance: Instance, bound: Bound, pieces: Any, keeper: Keeper | None
-) -> AsyncIterator[Any]:
-    """Hand pieces on; whatever ends the stream ends the run."""
-    alias = bound.plan.nodes[bound.plan.capture].alias
-    encode = bound.handlers[bound.plan.capture].gives.encode
-    try:
-        async with aclosing(pieces) as items:
-            async for item in items:
-                yield encode(item)
-        if keeper is not None:
-            await keeper.completed()
-    except Exception as error:
-        failed = NodeFailed(alias, f"{type(error).__name__}: {error}")
-        instance.broke(failed)
-        raise failed from error
-    finally:
-        await instance.cancel("stream_cancelled")
-        if keeper is not None:
-            await keeper.abandoned()
 
 
 def default_ends(flow: FlowIR) -> Ends:

@@ -39,4 +39,4 @@ class Services:
     durability: Durable | None = None
     """Where checkpoints go; `conductor_flows.durable.services` has several."""
     tell: Tell = logged
-    """Takes notices: RUN030, RUN040."""
+    """Takes notices: RUN030, RUN040, WEB201."""

@@ -83,13 +83,15 @@ class Spiller:
                     await self._move(core, edge, item)
 
     async def _move(self, core: Core, edge: EdgePlan, item: Item) -> None:
-        lanes, threshold = core.board.queues[edge.index], edge.spill and edge.spill.threshold_bytes
+        lanes = core.board.queues[edge.index]
+        threshold = None if edge.spill is None else edge.spill.threshold_bytes
         full = lanes.length >= edge.capacity
-        if item.gone or (threshold is None and not full):
+        if threshold is None and not full:
             return
         data = msgspec.json.encode(self._bound.view(edge.source, item.value))
-        if not full and (threshold is None or len(data) < threshold):
-            return
+        small = threshold is None or len(data) < threshold
+        if (small and not full) or item not in lanes.waiting():
+            return  # or it has begun while another was put
         self._going.add(id(item))
         try:
             ref = await self._put(edge, data)

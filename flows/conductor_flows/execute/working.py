@@ -114,7 +114,7 @@ class Workers:
                     return False
                 if isinstance(value, Halt):
                     owner.halted.append((invocation, value))
-                elif value is None:
+                elif value is None and invocation.value is not None:
                     self._core.done(invocation, NOTHING, self._loop.time())
                 elif (
                     owner.keeper is None

@@ -95,6 +95,7 @@ class Draining(HttpRefusal):
     """The host is stopping."""
 
     code = "FLOW_HOST_DRAINING"
+    default_hint = "ask again after the seconds of Retry-After"
 
     def __init__(self) -> None:
         super().__init__(503, "The host is stopping", retry_after_s=1)
@@ -104,6 +105,7 @@ class Overloaded(HttpRefusal):
     """As many runs are under way, and wait, as the route allows."""
 
     code = "FLOW_ROUTE_OVERLOADED"
+    default_hint = "ask again after the seconds of Retry-After"
 
     def __init__(self, retry_after_s: int) -> None:
         text = "As many runs are under way, and wait, as the route allows"
@@ -114,6 +116,7 @@ class WaitOver(HttpRefusal):
     """The run has ended, or has been taken on, without this answer."""
 
     code = "FLOW_WAIT_OVER"
+    default_hint = "see what waits: flows resume list"
 
     def __init__(self) -> None:
         super().__init__(410, "The run has ended, or has been taken on, without this answer")

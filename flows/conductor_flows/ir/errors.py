@@ -9,7 +9,7 @@ class DocumentInvalid(ConductorError):
     """This is not a Flow IR document."""
 
     code = "FLOW_DOCUMENT_INVALID"
-    default_hint = "see what is wrong with it: flows graph check FILE.json"
+    default_hint = "compare it with one that is right: flows graph show SPEC --format json"
     exit_code = Exit.USAGE
 
     def __init__(self, detail: str, *, location: str = "") -> None:

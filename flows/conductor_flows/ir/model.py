@@ -3,7 +3,7 @@
 Promise: everything that either dialect can say has a place here, so nothing is lost by reading a
 document and writing it again; the records are frozen and compare by value. Refusal: nothing is
 checked here beyond types (`conductor_flows.validate` does), and nothing is read or written
-(`small`, `rich_dialect`).
+(`small`, `rich_writer`).
 
 Keys are spelled as in the small dialect, which the product writes: snake case but for `ttlMs`,
 `effectHints` and `determinismHints`. Fields that only rich documents know are optional and left

@@ -1,7 +1,8 @@
 """The pack's own context: its engine, made at first use.
 
-Promise: making a context reads no setting and imports no flow; handlers, tools and the background
-task of one bound pack share one engine. Refusal: nothing runs by itself.
+Promise: a section that cannot be used is refused when the pack is bound, before any event comes;
+making a context imports no flow; handlers, tools and the background task of one bound pack share
+one engine. Refusal: nothing runs by itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from conductor_packs.flows.settings import settings
 from conductor_sdk.context import PackContext
 
 if TYPE_CHECKING:
@@ -25,7 +27,13 @@ class FlowsContext:
     """One for each bound pack."""
 
     def __init__(self, base: PackContext) -> None:
+        """Wrap the daemon's context.
+
+        Raises:
+            SettingsInvalid: The configuration cannot be used; the pack is refused with it.
+        """
         self.base = base
+        self._settings = settings(base.config)
         _made[id(base)] = self
 
     async def prepared(self) -> bool:
@@ -39,15 +47,10 @@ class FlowsContext:
 
     @cached_property
     def engine(self) -> Engine:
-        """What runs the flows.
-
-        Raises:
-            SettingsInvalid: The configuration cannot be used.
-        """
+        """What runs the flows."""
         from conductor_packs.flows.engine import Engine
-        from conductor_packs.flows.settings import settings
 
-        return Engine(self.base, settings(self.base.config))
+        return Engine(self.base, self._settings)
 
 
 def context_of(base: PackContext) -> FlowsContext:

@@ -43,7 +43,7 @@ class Engine:
         self.runs = Runs(base.storage, base.clock)
         self.shelf = Shelf(base.workspace, settings.flows)
         self.workshop = Workshop(base.workspace, settings, base.clock)
-        self.teller = Teller(base, self.workshop)
+        self.teller = Teller(base, self.workshop, self.runs)
         self.answers = Answers(self.shelf, self.workshop, self.runs, self.teller)
         self._carrier = Carrier(self.shelf, self.workshop, self.runs, self.teller, settings)
         self._woken = asyncio.Event()
@@ -94,7 +94,9 @@ class Engine:
             KeyConflict: As `Runs.take`.
         """
         await self.check(request)
-        taken = await self.runs.take(request, asked_by, once=asked_by)
+        taken = await self.runs.take(
+            request, asked_by, once=asked_by, traceparent=self._base.traceparent
+        )
         self.wake()
         return None if taken is None else taken.run
 
@@ -109,7 +111,9 @@ class Engine:
         """
         await self.check(request)
         async with self.workshop.open():
-            taken = await self.runs.take(request, asked_by, once=None)
+            taken = await self.runs.take(
+                request, asked_by, once=None, traceparent=self._base.traceparent
+            )
             assert taken is not None  # noqa: S101  # only a request with `once` is passed over
             run_id = taken.run.run_id
             with contextlib.suppress(TimeoutError):
@@ -161,7 +165,7 @@ class Engine:
 
     async def _claim(self, limit: int, *, only: str | None = None) -> list[Run]:
         """Begin runs; where that is cancelled, none is left that seems to run and does not."""
-        claiming = asyncio.ensure_future(self.runs.claim(limit, only=only))
+        claiming = asyncio.create_task(self.runs.claim(limit, only=only), name="flows.claim")
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:

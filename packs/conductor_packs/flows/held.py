@@ -18,6 +18,8 @@ from conductor_flows.durable.records import BlobRef, Checkpoint, Status
 class HeldStore:
     """A `CheckpointStore` whose `ack` waits for `release`."""
 
+    keeps_ended = True
+
     def __init__(self, inner: CheckpointStore, blobs: CheckpointBlobStore | None) -> None:
         self._inner = inner
         self._blobs = blobs
@@ -55,12 +57,21 @@ class HeldStore:
         await self._inner.put(checkpoint, lease)
         self._of_run[checkpoint.run_id] = checkpoint.checkpoint_id
 
+    async def begin(self, checkpoint: Checkpoint, ttl_s: float) -> Lease:
+        """See `CheckpointStore.begin`."""
+        lease = await self._inner.begin(checkpoint, ttl_s)
+        self._of_run[checkpoint.run_id] = checkpoint.checkpoint_id
+        return lease
+
     async def get(self, checkpoint_id: str) -> Checkpoint:
         """See `CheckpointStore.get`."""
         return await self._inner.get(checkpoint_id)
 
-    async def ack(self, checkpoint_id: str, *, retain_s: float | None = None) -> None:
-        """Remember that the run is over; nothing is deleted."""
+    async def ack(
+        self, checkpoint_id: str, *, retain_s: float | None = None, lease: Lease | None = None
+    ) -> None:
+        """Remember that the run is over; nothing is deleted, and nobody else gets the lease."""
+        del lease
         self.ended[checkpoint_id] = retain_s
 
     async def lease(self, checkpoint_id: str, ttl_s: float) -> Lease:

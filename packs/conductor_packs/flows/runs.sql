@@ -41,6 +41,25 @@ CREATE TABLE IF NOT EXISTS answers (
   PRIMARY KEY (run_id, wait_id)
 );
 
+-- name: create_traces
+-- Which trace a run belongs to, where its request had one; its request is the same without.
+CREATE TABLE IF NOT EXISTS traces (
+  run_id TEXT PRIMARY KEY,
+  traceparent TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- name: trace
+-- The first request of a run names its trace.
+INSERT INTO traces (run_id, traceparent) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: trace_of
+-- The trace of a run.
+SELECT traceparent FROM traces WHERE run_id = ?;
+
+-- name: drop_trace
+-- Nobody asks any more.
+DELETE FROM traces WHERE run_id = ?;
+
 -- name: insert
 -- A run that waits for its turn.
 INSERT INTO runs (run_id, flow, state, request, request_hash, event_id, created_ms, changed_ms)

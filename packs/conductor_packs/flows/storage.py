@@ -55,13 +55,17 @@ class Runs:
             self._made = True
         return await self._storage.run(work)
 
-    async def take(self, request: RunRequest, asked_by: str, *, once: str | None) -> Taken | None:
+    async def take(
+        self, request: RunRequest, asked_by: str, *, once: str | None,
+        traceparent: str | None = None,
+    ) -> Taken | None:  # fmt: skip
         """Keep a request as a run that waits for its turn.
 
         Args:
             request: What is asked.
             asked_by: The event's id, or the call's.
             once: The id of the event, which is settled with it; None for a call.
+            traceparent: Where in a trace it is asked, if anybody said so.
 
         Returns:
             The run; None where this event was taken before.
@@ -84,6 +88,8 @@ class Runs:
                     raise KeyConflict(f"{request.idempotency_key!r} of {request.flow}")
                 return Taken(known, fresh=False)
             connection.execute(sql()["insert"], given)
+            if traceparent is not None:
+                connection.execute(sql()["trace"], (run_id, traceparent))
             return Taken(_need(connection, run_id), fresh=True)
 
         if once is None:
@@ -93,6 +99,13 @@ class Runs:
     async def get(self, run_id: str) -> Run | None:
         """Return a run."""
         return await self._run(lambda connection: _get(connection, run_id))
+
+    async def traceparent(self, run_id: str) -> str | None:
+        """Return where in a trace a run was asked for."""
+        row = await self._run(
+            lambda connection: connection.execute(sql()["trace_of"], (run_id,)).fetchone()
+        )
+        return None if row is None else str(row[0])
 
     async def claim(self, limit: int, *, only: str | None = None) -> list[Run]:
         """Begin the runs whose turn it is, oldest first.
@@ -225,6 +238,7 @@ class Runs:
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(sql()["drop_answers"], (run_id,))
+            connection.execute(sql()["drop_trace"], (run_id,))
             connection.execute(sql()["forget"], (run_id,))
 
         await self._run(work)

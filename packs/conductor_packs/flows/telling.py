@@ -20,11 +20,13 @@ from conductor_packs.flows.limits import encoded
 from conductor_packs.flows.records import Fault, Run, Waiting, fault_of, run_id_of
 from conductor_packs.flows.requests import RunRequest
 from conductor_packs.flows.shelf import Loaded
-from conductor_packs.flows.storage import sql
+from conductor_packs.flows.storage import Runs, sql
 from conductor_packs.flows.workshop import Workshop
 from conductor_sdk.clock import from_epoch_ms, wire_time
 from conductor_sdk.context import JournalTransaction, PackContext
 from conductor_sdk.errors import ConductorError, EventRefused
+from conductor_sdk.event import KernelEvent
+from conductor_sdk.event_builder import build_kernel_event_v2
 
 SHOWN_MAX: Final = 16_384
 """Bytes of what a wait shows; more is left out of the event."""
@@ -33,9 +35,10 @@ SHOWN_MAX: Final = 16_384
 class Teller:
     """Tells what became of runs."""
 
-    def __init__(self, base: PackContext, workshop: Workshop) -> None:
+    def __init__(self, base: PackContext, workshop: Workshop, runs: Runs) -> None:
         self._base = base
         self._workshop = workshop
+        self._runs = runs
 
     async def started(self, run: Run, loaded: Loaded, *, resumed: bool) -> None:
         """Write down that a run begins, or goes on."""
@@ -73,7 +76,7 @@ class Teller:
             **_facts(run), "result": msgspec.json.decode(result), "took_ms": run.took_ms,
         }  # fmt: skip
         try:
-            await self._base.push(kinds.COMPLETED, payload, key=f"{run.run_id}:completed")
+            await self._emit(kinds.COMPLETED, payload, f"{run.run_id}:completed")
         except EventRefused as refused:
             return ResultTooLarge(refused.detail)
         await self._note(run.run_id, "completed", kinds.COMPLETED_ENTRY, {
@@ -156,12 +159,34 @@ class Teller:
     ) -> None:
         """Push; what does not fit is told without its details rather than not at all."""
         try:
-            await self._base.push(kind, payload, key=key)
+            await self._emit(kind, payload, key)
         except EventRefused as refused:
             self._base.log.warning("flow_event_refused", kind=kind, error=refused.message)
             if fault is not None:
                 bare = Fault(fault.code, fault.message, fault.hint, fault.retryable)
-                await self._base.push(kind, {**payload, "error": _told(bare)}, key=key)
+                await self._emit(kind, {**payload, "error": _told(bare)}, key)
+
+    async def _emit(self, kind: str, payload: Mapping[str, Any], key: str) -> None:
+        """Push an event of a run into the trace in which the run was asked for."""
+        # A request that was refused is told while it is handled; a run is told at any time.
+        traceparent = self._base.traceparent
+        if not payload.get("refused"):
+            traceparent = await self._runs.traceparent(str(payload["run_id"]))
+        if traceparent is not None:
+            traced = self._event(kind, payload, key, traceparent=traceparent)
+            try:
+                await self._base.sync_port.push_kernel_events([traced])
+            except EventRefused:
+                pass  # a trace never costs an event that is at its limit without one
+            else:
+                return
+        await self._base.sync_port.push_kernel_events([self._event(kind, payload, key)])
+
+    def _event(
+        self, kind: str, payload: Mapping[str, Any], key: str, **more: object
+    ) -> KernelEvent:
+        fields = {"kind": kind, "from": self._base.subject, "payload": payload, **more}
+        return build_kernel_event_v2(fields, idempotency_key=key, clock=self._base.clock)
 
     async def _note(self, run_id: str, what: str, entry: str, payload: Mapping[str, Any]) -> None:
         def work(transaction: JournalTransaction) -> None:

@@ -57,9 +57,10 @@ class Reach:
         self.workspace: Workspace = resolve_workspace(path)
 
     def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Ask the running daemon.
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
+        timeout_s: float = ASK_TIMEOUT_S,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Ask the running daemon; it has `timeout_s` for each part of its answer.
 
         Raises:
             SidecarUnreachable: None runs.
@@ -67,7 +68,7 @@ class Reach:
         """
         encoded = None if body is None else msgspec.json.encode(body)
         try:
-            answer = ask(self.workspace, method, path, encoded, timeout_s=ASK_TIMEOUT_S)
+            answer = ask(self.workspace, method, path, encoded, timeout_s=timeout_s)
         except SidecarAnswered as error:
             raise _restored(error) from None
         return msgspec.json.decode(answer, type=dict[str, Any])

@@ -17,6 +17,9 @@ from conductor_sidecar.errors import ConfigInvalid
 if TYPE_CHECKING:
     from conductor_sdk.errors import ConductorError
 
+ANSWER_S = 300.0
+"""Seconds for an answer: handlers, requests, tools of packs that go, and a link are waited for."""
+
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
@@ -48,7 +51,9 @@ def _asked(workspace: Path, *, dry_run: bool) -> dict[str, Any]:
     from conductor_sidecar.cli.reach import Reach
 
     try:
-        return Reach(workspace).request("POST", "/v1/reload", {"dry_run": dry_run})
+        return Reach(workspace).request(
+            "POST", "/v1/reload", {"dry_run": dry_run}, timeout_s=ANSWER_S
+        )  # fmt: skip
     except SidecarAnswered as error:
         raise _restored(error) from None
 

@@ -12,10 +12,12 @@ import ipaddress
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from conductor_handlers.toolhost.ports import Evidence
@@ -23,7 +25,7 @@ from conductor_handlers.toolhost.records import Caller
 from conductor_sdk.clock import Clock
 from conductor_sdk.workspace import Workspace
 from conductor_sidecar.http.access import EVERYBODY, Callers, Tools, guarded
-from conductor_sidecar.http.answers import envelope
+from conductor_sidecar.http.answers import HEADERS, envelope
 from conductor_sidecar.http.denials import WINDOW_S, Denials
 from conductor_sidecar.http.errors import ListenFailed, ListenRefused
 from conductor_sidecar.http.exchange import Exchange
@@ -36,6 +38,7 @@ from conductor_sidecar.http.tools import ToolSurface, http_refused
 from conductor_sidecar.settings import HttpSettings
 
 BACKLOG = 128
+MOVED = envelope("NOT_SERVED_HERE", "Nothing is served at this address.")
 INTERNAL = envelope("INTERNAL_ERROR", "The request failed.")
 
 
@@ -49,6 +52,12 @@ class Listening:
     denials: Denials
     renew: Callable[[TcpSurface], None]
     """Lets another surface serve what comes from now on, on the same socket."""
+    begin: Callable[[], None]
+    """Lets requests begin that were held."""
+    decline: Callable[[], None]
+    """Answers 503 to requests that were held, and to what comes from now on."""
+    patient: Callable[[int], None]
+    """Sets the seconds that running requests have at the end."""
 
     @property
     def url(self) -> str:
@@ -79,13 +88,14 @@ class TcpSurface:
 
     @contextlib.asynccontextmanager
     async def listening(
-        self, listener: socket.socket | None = None
+        self, listener: socket.socket | None = None, *, held: bool = False
     ) -> AsyncGenerator[Listening | None]:
         """Serve for the length of a block; None where no address is configured.
 
         Args:
             listener: A bound socket that somebody hands over, in place of `http.listen`; it is
                 closed at the end.
+            held: Connections are taken, and their requests wait for `Listening.begin`.
 
         Raises:
             ListenRefused: The address is not of this machine, and that is not allowed.
@@ -102,19 +112,19 @@ class TcpSurface:
             authenticator = Authenticator(self.workspace, self.clock)
             authenticator.prepare()
             denials = Denials(self.journal, self.clock, window_s=self.window_s)
-            app = Exchange(self._app(authenticator, denials, host, port))
+            app = Exchange(self._app(authenticator, denials, host, port), held=held)
 
             def renew(surface: TcpSurface) -> None:
                 app.app = surface._app(authenticator, denials, host, port)
 
-            server = SocketServer(app, strict_protocol(self.bounds, denials))
-            denials.start()
-            try:
-                await server.start(bound)
-                yield Listening(host, port, denials, renew)
-            finally:
-                await server.stop()
-                await denials.stop()
+            def decline() -> None:
+                app.app = Response(MOVED, 503, HEADERS, "application/json")
+                app.begin()
+
+            async with _served(SocketServer(app, strict_protocol(self.bounds, denials)), denials,
+                               bound) as server:  # fmt: skip
+                patient = partial(setattr, server, "grace_s")
+                yield Listening(host, port, denials, renew, app.begin, decline, patient)
         finally:
             bound.close()
 
@@ -163,6 +173,22 @@ class TcpSurface:
         return bound
 
 
+@contextlib.asynccontextmanager
+async def _served(
+    server: SocketServer, denials: Denials, bound: socket.socket
+) -> AsyncGenerator[SocketServer]:
+    """Serve for the length of a block; whatever ends it, what was denied is written."""
+    denials.start()
+    try:
+        try:
+            await server.start(bound)
+            yield server
+        finally:
+            await server.stop()
+    finally:
+        await denials.stop()
+
+
 def _checked(bound: socket.socket, *, allow_remote: bool) -> tuple[str, int]:
     """Return where a bound socket listens, as in a URL.
 
@@ -184,7 +210,10 @@ def whereabouts(listen: str | None) -> tuple[str, str] | None:
         return None
     host, _, port = listen.rpartition(":")
     # A name that has to be looked up could be anywhere tomorrow.
-    return ("127.0.0.1" if host == "localhost" else host.strip("[]")), port
+    host = "127.0.0.1" if host == "localhost" else host.strip("[]")
+    with contextlib.suppress(ValueError):  # whoever binds it says what is wrong with it
+        host = str(ipaddress.ip_address(host))
+    return host, str(int(port))
 
 
 def check_loopback(host: str, *, allow_remote: bool) -> None:

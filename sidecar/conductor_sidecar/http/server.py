@@ -19,7 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conductor_sidecar.logs import get_logger
 
-STOP_S = 2.0
+GRACE_S = 1
+STOP_S = 1.0
+"""Seconds beyond the grace until a server that does not end is ended."""
 
 
 class LastResort:
@@ -86,18 +88,22 @@ class SocketServer:
         self._server = _Server(uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none",
             http=protocol or "h11", proxy_headers=False, server_header=False,
-            timeout_graceful_shutdown=1, timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30,
             h11_max_incomplete_event_size=65536,
         ))  # fmt: skip
         self._task: asyncio.Task[None] | None = None
+        self.grace_s = GRACE_S
+        """Seconds that running requests have when it stops."""
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a bound socket; returns when requests are accepted."""
         serve = self._server.serve(sockets=[listener])
         self._task = asyncio.create_task(serve, name="http.server")
         listening = asyncio.create_task(self._server.listening.wait(), name="http.listening")
-        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
+        try:
+            await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
         if self._task.done():
             self._task.result()
 
@@ -105,10 +111,13 @@ class SocketServer:
         """Stop accepting, give running requests a moment, then close."""
         if self._task is None:
             return
+        self._server.config.timeout_graceful_shutdown = self.grace_s
         self._server.should_exit = True
-        _, pending = await asyncio.wait({self._task}, timeout=STOP_S)
-        for task in pending:
-            self._server.force_exit = True
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        try:
+            await asyncio.wait({self._task}, timeout=self.grace_s + STOP_S)
+        finally:
+            if not self._task.done():
+                self._server.force_exit = True
+                self._task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._task

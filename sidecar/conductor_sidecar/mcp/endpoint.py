@@ -86,11 +86,17 @@ class McpEndpoint:
                 code = _PARSE_ERROR if error.status == 400 else _INVALID_REQUEST  # noqa: PLR2004  HTTP
                 await _error(error.status, code, error.message)(scope, receive, send)
                 return
+        if self._closed:  # while the body came; nobody would end what is opened now
+            await _Answer(send).cut_short(scope, receive)
+            return
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="mcp.open")
         # Shielded: the first client may hang up while a second one waits for the same import.
         sessions = await asyncio.shield(self._opening)
         answer = _Answer(send)
+        if self._closed:  # while it was opened
+            await answer.cut_short(scope, receive)
+            return
         with CancelScope() as running:
             self._running.add(running)
             try:
@@ -106,8 +112,10 @@ class McpEndpoint:
         for running in self._running:
             running.cancel()
         if self._opening is not None:
-            sessions = await self._opening
-            await sessions.close()
+            await asyncio.wait({self._opening})
+            # What kept them from opening was told to those who asked.
+            if not self._opening.cancelled() and self._opening.exception() is None:
+                await self._opening.result().close()
 
     async def _open(self) -> Sessions:
         await asyncio.to_thread(import_module, "conductor_sidecar.mcp.sessions")
@@ -146,10 +154,10 @@ class _Answer:
         await self._send(message)
 
     async def cut_short(self, scope: Scope, receive: Receive) -> None:
-        """End it: the sidecar is stopping."""
+        """End it: the sidecar is stopping, or serves other tools from now on."""
         if not self._begun:
-            stopping = _error(503, _INVALID_REQUEST, "The sidecar is stopping.")
-            await stopping(scope, receive, self._send)
+            over = _error(503, _INVALID_REQUEST, "The sidecar stops or was reloaded: begin anew.")
+            await over(scope, receive, self._send)
         elif not self._whole:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

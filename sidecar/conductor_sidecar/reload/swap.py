@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 from conductor_handlers.dispatcher import DispatchSettings
 from conductor_protocol.backoff import Backoff, BackoffPolicy
 from conductor_sidecar.app import outbox_caps
+from conductor_sidecar.logs import get_logger
 from conductor_sidecar.ports import Outbox
 from conductor_sidecar.reload.errors import ReloadFailed, ReloadTimeout
 from conductor_sidecar.reload.plan import Force
@@ -58,15 +60,25 @@ class Swap:
             self.parts.dispatcher.go_on()
 
     async def settle(self, new: Force, old: Force) -> None:
-        """Begin and end what goes with packs that came, went or changed."""
+        """Begin and end what goes with packs that came, went or changed.
+
+        Never raises what a step raises: the new one is in force, and the other steps are taken.
+        """
         packs, host = self.parts.packs, self.parts.tools.host
-        await self.parts.downlink.regrant()
-        await self.served.settle()
-        await packs.succeed(old.load)
-        gone = old.load.bound.keys() - new.load.bound.keys()
-        if gone:
-            await host.settled(gone, RETIRE_S)
-            await packs.retire(old.load)
+
+        async def retire() -> None:
+            if gone := old.load.bound.keys() - new.load.bound.keys():
+                await host.settled(gone, RETIRE_S)
+                await packs.retire(old.load)
+
+        settled, succeed = self.served.settle, partial(packs.succeed, old.load)
+        for step in (self.parts.downlink.regrant, settled, succeed, retire):
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001  whatever it is, it is not to be taken back
+                text = f"it is in force, but: {type(error).__name__}: {error}"
+                self.parts.feed.failed(ReloadFailed(text))
+                get_logger(part="reload").error("reload_not_settled", error=text)
 
     def _exchange(self, new: Force, old: Force) -> None:
         """Put one in the place of the other; nothing in here waits."""

@@ -35,7 +35,7 @@ class ClosingPusher(Pusher, Protocol):
 
 
 class PresentPusher:
-    """Makes another pusher when the way has changed; the first one at the first push."""
+    """Makes another pusher when the way has changed or failed; the first at the first push."""
 
     def __init__(self, make: Callable[[Way], ClosingPusher], way: Callable[[], Way]) -> None:
         self._make = make
@@ -56,7 +56,14 @@ class PresentPusher:
             former, self._used = self._used, (now, self._make(now))
             if former is not None:
                 await former[1].close()
-        return await self._used[1].push(workspace, events)
+        pusher = self._used[1]
+        try:
+            return await pusher.push(workspace, events)
+        except ConnectFailed:
+            # Certificates may have been exchanged in their file: the next push reads them anew.
+            self._used = None
+            await pusher.close()
+            raise
 
 
 def has_http(link: str) -> bool:

@@ -204,6 +204,39 @@ def test_a_damaged_record_is_told_apart_from_a_missing_one(flows: Flows, folder:
     assert 4 == flows("resume", "show", asked).code
 
 
+@pytest.mark.parametrize("words", [
+    ("../../../etc/passwd",), ("..",), ("/etc/passwd",), ("",), ("*",), ("%2e%2e",),
+    ("a" * 5000,), ("x\x00",), ("a\n\x1b[31mb",), ("--", "-x"),
+])  # fmt: skip
+def test_an_id_leads_nowhere_but_to_its_checkpoint(flows: Flows, words: tuple[str, ...]) -> None:
+    halted(flows, "asks")
+
+    shown, ran = flows("resume", "show", *words), flows("resume", "run", "--approve", *words[:-1],
+                                                        words[-1], "waits.py:asks")  # fmt: skip
+
+    assert (3, 3) == (shown.code, ran.code)
+    assert "passwd:" not in shown.err + ran.err
+    assert "\x1b" not in shown.err + ran.err
+
+
+@pytest.mark.parametrize(("target", "makes"), [("nowhere", False), (".flow", False), ("at", True)])
+def test_a_folder_of_checkpoints_that_is_a_link(
+    flows: Flows, folder: Path, target: str, *, makes: bool
+) -> None:
+    if makes:
+        (folder / target).mkdir()
+    (folder / ".flow").symlink_to(target)
+
+    ran = flows("run", "local", "waits.py:asks", *ORDER)
+
+    if makes:
+        assert 0 == flows("resume", "show", ran.json["checkpoint_id"]).code
+        return
+    assert 0 != ran.code
+    assert "[FLOW_STORE_REFUSED]" in ran.err
+    assert "No checkpoints.\n" == flows("resume", "list").out
+
+
 def test_checkpoints_in_sqlite(flows: Flows, folder: Path) -> None:
     told = halted(flows, "asks", "--checkpoint-store", "sqlite", "--checkpoint-dir", "cp.db")
     words = told["next"].split()[1:]

@@ -20,9 +20,12 @@ EFFECTS = {
     "strong": sorted([*STRONG, "effect", "work"]),
     "partial": sorted(name for name in PARTIAL if name not in HALTS),
 }
+# The end of the last node is not written: the end of the run is.
 # A run in partial mode has no record before it halts first: nothing is there to go on from.
 PLACES = {
-    "strong": [f"{node}:{when}" for node in STRONG for when in WHEN],
+    "strong": [
+        f"{node}:{when}" for node in STRONG for when in WHEN if (node, when) != ("both", "written")
+    ],
     "partial": ["pause:written"] + [
         f"{node}:{when}" for node in PARTIAL[2:] for when in WHEN
         if when != "written" or node in HALTS

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
+from conductor_flows.capabilities.rows import MemoryRows, Rows
 from conductor_flows.durable.errors import (
     CheckpointNotFound,
     LeaseConflict,
@@ -24,7 +25,7 @@ from conductor_flows.durable.errors import (
 from conductor_flows.durable.ports import ScheduleStatus
 from conductor_flows.durable.records import Status
 from conductor_flows.durable.resume import Signal, resume
-from conductor_flows.durable.services import Durability, in_memory
+from conductor_flows.durable.services import Durability, in_memory, on_rows
 from conductor_flows.durable.stores import RowCheckpointStore
 from conductor_flows.durable.timers import resume_due
 from conductor_flows.execute.errors import DurabilityMissing, FlowError, NodeFailed, PortRefused
@@ -39,6 +40,7 @@ from conductor_sdk.clock import ManualClock
 from flow_pieces import edge_ir, flow_ir, node_ir
 
 Handle = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
 class JsonPort:
@@ -296,6 +298,124 @@ async def test_strong_mode_writes_before_anything_begins_that_depends_on_it(
     assert [] == await store.list()
 
 
+class CountedRows(MemoryRows):
+    """Counts what would be a commit each."""
+
+    commits = 0
+
+    async def run(self, work: Callable[[Rows], T]) -> T:
+        self.commits += 1
+        return await super().run(work)
+
+
+async def test_a_strong_run_of_ten_nodes_is_eleven_commits(clock: ManualClock) -> None:
+    rows = CountedRows()
+    chained = [(f"n{number}", same) for number in range(9)]
+    program = chain(*chained, mode=DurabilityMode.STRONG)
+    again = runner(program, on_rows(rows, clock=clock))
+    assert Value({"n": 1}) == await again.run(Invocation({"n": 1}))
+    assert 11 == rows.commits  # the payload, nine ends that something begins after, the end
+    assert [] == rows.keys("") + rows.keys(".leases")
+
+
+async def test_what_a_run_goes_on_from_does_not_grow_with_the_nodes_behind_it(
+    durability: Durability,
+) -> None:
+    assert durability.store is not None
+    store, sizes = durability.store, list[int]()
+
+    async def look(value: Any) -> Any:
+        (record,) = await store.list()
+        sizes.append(len(bytes(record.state.data)))
+        return value
+
+    chained = [(f"n{number}", look) for number in range(10, 50)]
+    program = chain(*chained, mode=DurabilityMode.STRONG)
+    assert Value({}) == await runner(program, durability).run(Invocation({}))
+    assert max(sizes) - min(sizes) <= 1  # the number of the edge
+
+
+def diamond(end: Handle, *, mode: DurabilityMode, halts: bool = False) -> Program:
+    """Two ways that meet at `end`, which takes turns."""
+    functions: dict[str, Handle] = {"trigger": same, "left": same, "right": same, "end": end}
+    nodes = [
+        node_ir(name, kind=NodeKind.TRIGGER if name == "trigger" else NodeKind.INLINE,
+                durability=NodeDurability(halts=halts and name == "end"))
+        for name in functions
+    ]  # fmt: skip
+    edges = [edge_ir("trigger", "left"), edge_ir("trigger", "right"), edge_ir("left", "end"),
+             edge_ir("right", "end")]  # fmt: skip
+    policies = Policies(durability=DurabilityPolicy(mode=mode))
+    handlers = {name: Handler(each, JsonPort(), JsonPort()) for name, each in functions.items()}
+    return Program(flow_ir(nodes, edges, policies=policies), handlers)
+
+
+async def test_an_answer_that_others_are_still_to_come_after_is_written(
+    durability: Durability,
+) -> None:
+    assert durability.store is not None
+    calls: list[int] = []
+
+    async def second_fails(value: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise LookupError
+        return value
+
+    again = runner(diamond(second_fails, mode=DurabilityMode.STRONG), durability)
+    with pytest.raises(NodeFailed):
+        await again.run(Invocation({"n": 1}))
+    (record,) = await durability.store.list()
+    outcome = await resume(again, durability, record.checkpoint_id)
+    assert Value([{"n": 1}, {"n": 1}]) == outcome
+    assert 3 == len(calls)
+
+
+async def test_a_record_says_whose_turn_it_is_where_ways_meet(durability: Durability) -> None:
+    assert durability.store is not None
+    program = diamond(asks(), mode=DurabilityMode.PARTIAL, halts=True)
+    wait = await halted(program, durability, {})
+    record = await durability.store.get(str(wait.checkpoint_id))
+    nodes = msgspec.json.decode(bytes(record.state.data))["nodes"]
+    assert [(3, 1)] == [(each["node"], each["turn"]) for each in nodes]
+
+
+async def test_a_record_that_is_kept_knows_the_end_of_every_node(durability: Durability) -> None:
+    assert durability.store is not None
+    program = chain(("a", same), mode=DurabilityMode.STRONG, retain_completed_for=60_000)
+    await runner(program, durability).run(Invocation({}))
+    (record,) = await durability.store.list(status=Status.COMPLETED)
+    assert ["trigger", "a"] == [each.node_alias for each in record.frontier.completed]
+    assert [] == record.frontier.pending
+
+
+async def test_a_crash_before_the_end_is_written_repeats_the_last_node_with_its_key(
+    durability: Durability,
+) -> None:
+    assert durability.store is not None
+    keys: list[str] = []
+
+    async def last(value: Any, context: Any) -> Any:
+        keys.append(context.idempotency_key)
+        return value
+
+    program = chain(("effect", same), mode=DurabilityMode.STRONG)
+    handlers = {**program.handlers, "effect": Handler(last, JsonPort(), JsonPort(), True)}
+    program, ack = Program(program.flow, handlers), durability.store.ack
+
+    async def dies(*_: Any, **__: Any) -> None:
+        raise FlowError("no power")
+
+    durability.store.ack = dies  # type: ignore[method-assign]
+    with pytest.raises(FlowError, match="no power"):
+        await runner(program, durability).run(Invocation({"n": 1}))
+    durability.store.ack = ack  # type: ignore[method-assign]
+    (record,) = await durability.store.list()
+    found = await resume(runner(program, durability), durability, record.checkpoint_id)
+    assert Value({"n": 1}) == found
+    assert (2, 1) == (len(keys), len(set(keys)))
+
+
 async def test_a_failed_run_in_strong_mode_goes_on_from_where_it_failed(
     durability: Durability,
 ) -> None:
@@ -383,8 +503,9 @@ async def test_a_lease_that_cannot_be_renewed_ends_the_run(
         await runner(program, durability).run(Invocation({}))
 
 
+@pytest.mark.parametrize("more", [True, False])
 async def test_a_run_whose_lease_was_taken_over_writes_no_more(
-    durability: Durability, clock: ManualClock
+    durability: Durability, clock: ManualClock, more: bool
 ) -> None:
     assert durability.store is not None
     store = durability.store
@@ -399,10 +520,12 @@ async def test_a_run_whose_lease_was_taken_over_writes_no_more(
         calls.append("after")
         return value
 
-    program = chain(("a", lose), ("effect", after), mode=DurabilityMode.STRONG)
+    chained = [("a", lose), *([("effect", after)] if more else [])]
+    program = chain(*chained, mode=DurabilityMode.STRONG)
     with pytest.raises(LeaseLost):
         await runner(program, durability).run(Invocation({}))
     assert [] == calls
+    assert 1 == len(await store.list())
 
 
 async def test_another_version_and_a_changed_flow_are_refused(durability: Durability) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +59,20 @@ class Blobs(RowBlobs):
     async def delete(self, key: str) -> None:
         self.kept.discard(key)
         await super().delete(key)
+
+
+class SlowBlobs(Blobs):
+    """Lets others run while it keeps something, and counts what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: Counter[bytes] = Counter()
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.given[data] += 1
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await super().put(key, data)
 
 
 class Numbers:
@@ -130,6 +146,19 @@ async def test_only_items_over_the_threshold_leave_memory() -> None:
         await runner.run(Invocation({"n": 11}))
         assert expected == (blobs.most > 0)
         assert 11 == len(seen)
+
+
+@pytest.mark.parametrize(("most", "threshold"), [(1, None), (8, 4)])
+async def test_an_item_is_put_once_though_several_nodes_end_meanwhile(
+    most: int, threshold: int | None
+) -> None:
+    buffer = Buffer(max_items=most, spill_tier="disk", spill_threshold_bytes=threshold)
+    blobs, seen = SlowBlobs(), list[Any]()
+    runner = Runner(program(buffer, seen), Services(spill={"disk": blobs}))
+    outcome = await runner.run(Invocation({"n": 40}))
+    assert Value([{"n": number} for number in range(40)]) == outcome
+    assert {1} == set(blobs.given.values())
+    assert set() == blobs.kept
 
 
 async def test_a_spilled_item_that_has_changed_fails_its_node() -> None:

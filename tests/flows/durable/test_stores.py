@@ -105,6 +105,18 @@ async def test_of_many_who_ask_at_once_one_gets_the_lease(store: CheckpointStore
     assert 7 == sum(isinstance(each, LeaseConflict) for each in found)
 
 
+async def test_a_first_record_comes_with_its_lease_or_not_at_all(store: CheckpointStore) -> None:
+    lease = await store.begin(record("cp-1"), 10)
+    with pytest.raises(LeaseConflict):
+        await store.lease("cp-1", 10)
+    changed = msgspec.structs.replace(record("cp-1"), attempts=3)
+    with pytest.raises(LeaseConflict):
+        await store.begin(changed, 10)
+    assert record("cp-1") == await store.get("cp-1")
+    await store.put(changed, lease)
+    assert changed == await store.get("cp-1")
+
+
 async def test_a_lease_that_has_run_out_is_replaced_and_its_holder_writes_no_more(
     store: CheckpointStore, clock: ManualClock
 ) -> None:

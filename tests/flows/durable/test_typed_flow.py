@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +115,24 @@ async def test_a_stream_in_strong_mode_is_kept_until_it_has_been_read() -> None:
     assert ["pieces"] == record.frontier.pending
     assert [0, 1, 2] == [piece async for piece in outcome.items]
     assert [] == await durability.store.list()
+
+
+async def test_a_stream_that_nobody_reads_ends_its_run_when_it_is_closed() -> None:
+    flow = Flow("unread", "1.0.0", summary="Unread", durability="strong")
+    first, second, last = flow.add(take), flow.add(add), flow.add(pieces)
+    flow.connect(first, second)
+    flow.connect(second, last)
+    durability, before = in_memory(), asyncio.all_tasks()
+    runner = Runner(flow.program(), Services(durability=durability))
+    outcome = await runner.run(Invocation({"name": "a", "parts": [1, 2]}))
+    assert isinstance(outcome, Streamed)
+    assert before < asyncio.all_tasks()  # the lease is held
+    for _ in range(2):
+        async with contextlib.aclosing(outcome.items):  # type: ignore[type-var]
+            pass
+    assert before == asyncio.all_tasks()
+    assert durability.store is not None
+    (record,) = await durability.store.list()
+    await durability.store.lease(record.checkpoint_id, 1)  # raises where somebody has it
+    with pytest.raises(StopAsyncIteration):
+        await anext(outcome.items)

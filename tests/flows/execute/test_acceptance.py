@@ -360,6 +360,44 @@ async def test_dropping_stream_cancels_run() -> None:
     assert before == len(asyncio.all_tasks())
 
 
+async def test_closing_a_stream_that_nobody_reads_closes_what_would_have_given_it() -> None:
+    class Held:
+        closed = 0
+
+        def __aiter__(self) -> Held:
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    held = Held()
+
+    async def hold(value: Any) -> AsyncIterator[int]:
+        del value
+        return held
+
+    runner = Runner(program(["t", "n"], [("t", "n")], streams="n", n=hold))
+    outcome = await runner.run(Invocation(1))
+    assert isinstance(outcome, Streamed)
+    async with contextlib.aclosing(outcome.items):  # type: ignore[type-var]
+        pass
+    assert 1 == held.closed
+
+
+async def test_null_in_is_null_out_but_nothing_comes_of_a_value_that_gives_none() -> None:
+    async def small(value: Any) -> Any:
+        return value if value is None or value < 10 else None
+
+    runner = Runner(program(["t", "n", "end"], [("t", "n"), ("n", "end")], n=small))
+    assert None is await value_of(runner, None)
+    assert 3 == await value_of(runner, 3)
+    with pytest.raises(MissingOutput):
+        await runner.run(Invocation(30))
+
+
 async def test_a_loop_whose_exit_is_the_capture_gives_its_last_round() -> None:
     config = {"v": 1, "source": "t", "body_entry": "n", "body_exit": "n",
               "condition_pointer": "/more", "max_iterations": 10}  # fmt: skip

@@ -80,6 +80,7 @@ async def test_nothing_of_an_item_is_left_when_it_has_come_out() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)  # a minute and a half on a machine that does nothing else
 async def test_memory_is_flat_over_a_million_items() -> None:
     asyncio.get_running_loop().set_debug(False)
     assert await growth(10_000, 1_000_000) < 1000

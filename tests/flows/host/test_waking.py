@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conductor_flows import Flow, node, timer, trigger
-from conductor_flows.durable.services import Durability, in_memory, in_sqlite
+from conductor_flows.durable.services import Durability, in_folder, in_memory, in_sqlite
 from conductor_flows.execute.outcomes import Halted, Value
 from conductor_flows.execute.runner import Invocation
 from conductor_flows.execute.services import Services
+from conductor_flows.host import left, waking
 from conductor_flows.host.hooks import Call, Ended
 from conductor_flows.host.hosting import Host
-from conductor_flows.host.waking import AT_ONCE, wakers
+from conductor_flows.host.waking import AT_ONCE, LEFT_EVERY_S, wakers
 from conductor_flows.host.web.application import application
 from conductor_flows.host.web.route import routes_of
 from conductor_flows.host.web.site import Choices
@@ -176,3 +179,195 @@ async def test_timers_are_kept_on_disk(tmp_path: Path) -> None:
         await task
     assert [8] == told.values
     await kept.close()
+
+
+@virtual
+async def test_a_woken_run_that_the_host_does_not_end_is_the_next_hosts() -> None:
+    try:
+        WORK_S[0], told = 50.0, Told()
+        kept = in_memory(clock=LoopClock())
+        host = napping(kept, told, after_s=1)
+        app = application(routes_of(host), choices=Choices(drain_s=1))
+        async with app.alive():
+            await host.invoke(Invocation(1))
+            await asyncio.sleep(2.5)
+        assert [] == told.values
+        WORK_S[0] = 0.0
+        (waker,) = wakers([napping(kept, told)])
+        for task in await waker.look():
+            await task
+        assert [2] == told.values
+        assert [] == await waker.look()
+    finally:
+        WORK_S[0] = 0.0
+
+
+class Dying:
+    """A strong flow; the place as it is on disk while its second node runs."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.clock = ManualClock()
+        self.ran: list[str] = []
+        self.fails = False
+
+    def host(self, kept: Durability, *hooks: Told, version: str = "1.0.0", more: bool = False,
+             dies: bool = False) -> Host:  # fmt: skip
+        @trigger(summary="Take")
+        async def begin(number: int) -> int:
+            self.ran.append("begin")
+            return number
+
+        @node(summary="Work")
+        async def work(number: int) -> int:
+            self.ran.append("work")
+            if self.fails:
+                raise LookupError("no")
+            if dies:
+                await asyncio.to_thread(shutil.copytree, self.place / "at", self.place / "left")
+            return number + 1
+
+        flow = Flow("dies", version, summary="Dies", profile="web", durability="strong")
+        first, last = flow.add(begin), flow.add(work)
+        flow.connect(first, last)
+        if more:
+            flow.connect(last, flow.add(double))
+        return Host(flow.program(), Services(durability=kept), hooks=hooks)
+
+    async def died(self) -> Durability:
+        await self.host(in_folder(self.place / "at", clock=self.clock), dies=True).invoke(
+            Invocation(4)
+        )
+        self.ran.clear()
+        return in_folder(self.place / "left", clock=self.clock)
+
+
+async def test_a_run_whose_process_died_goes_on_when_its_lease_has_run_out(tmp_path: Path) -> None:
+    dying, told = Dying(tmp_path), Told()
+    kept = await dying.died()
+    (early,) = wakers([dying.host(kept, told)])
+    assert [] == await early.look()
+    dying.clock.advance(30.5)
+    (waker,) = wakers([dying.host(kept, told)])
+    assert [] == await waker.look()  # whoever has the lease may only be late
+    dying.clock.advance(2)
+    (waker,) = wakers([dying.host(kept, told)])
+    for task in await waker.look():
+        await task
+    assert [5] == told.values
+    assert ["work"] == dying.ran
+    (waker,) = wakers([dying.host(kept, told)])
+    assert [] == await waker.look()
+
+
+async def test_a_run_that_failed_is_not_tried_again_by_itself(tmp_path: Path) -> None:
+    dying, told = Dying(tmp_path), Told()
+    kept = await dying.died()
+    dying.clock.advance(60)
+    dying.fails = True
+    for begun in (1, 0, 0):
+        (waker,) = wakers([dying.host(kept, told)])
+        tasks = await waker.look()
+        assert begun == len(tasks)
+        for task in tasks:
+            await task
+    assert ["work"] == dying.ran
+
+
+@pytest.mark.parametrize("changed", [{"version": "2.0.0"}, {"more": True}])
+async def test_a_run_of_another_version_is_refused_once_and_goes_on_with_the_right_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(waking, "LEFT_EVERY_S", 0.0)
+    dying, told = Dying(tmp_path), Told()
+    kept = await dying.died()
+    dying.clock.advance(60)
+    (waker,) = wakers([dying.host(kept, told, **changed)])
+    for _ in range(3):
+        for task in await waker.look():
+            await task
+    said = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert ["DAG-CKPT-009"] == [each.args[1] for each in said if isinstance(each.args, tuple)]
+    assert ([], []) == (told.values, dying.ran)
+    (right,) = wakers([dying.host(kept, told)])
+    for task in await right.look():
+        await task
+    assert [5] == told.values
+
+
+@virtual
+async def test_a_timer_of_another_version_is_refused_once_and_left_for_the_right_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, told = ManualClock(), Told()
+    kept = in_memory(clock=clock)
+    await napping(kept, told).invoke(Invocation(1))
+    clock.advance(60)
+    changed = Flow("naps", "2.0.0", summary="Naps", profile="web")
+    changed.add(take)
+    (waker,) = wakers([Host(changed.program(), Services(durability=kept))])
+    for begun in (1, 0, 0):
+        tasks = await waker.look()
+        assert begun == len(tasks)
+        for task in tasks:
+            await task
+    assert 1 == caplog.text.count("DAG-CKPT-009")
+    (right,) = wakers([napping(kept, told)])
+    for task in await right.look():
+        await task
+    assert [2] == told.values
+
+
+@virtual
+async def test_timers_of_others_do_not_hide_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "DUE_MAX", 2)
+    clock, told = ManualClock(), Told()
+    kept = in_memory(clock=clock)
+    for _ in range(3):
+        await napping(kept, told, name="elsewhere").invoke(Invocation(1))
+        clock.advance(1)
+    await napping(kept, told).invoke(Invocation(21))
+    clock.advance(60)
+    (waker,) = wakers([napping(kept, told)])
+    for _ in range(3):
+        for task in await waker.look():
+            await task
+    assert [42] == told.values
+
+
+async def test_runs_that_were_left_are_all_found_however_many_leases_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(left, "READ_MAX", 3)
+    kept = in_memory(clock=(clock := ManualClock()))
+    host = napping(kept, Told())
+    names: list[str] = []
+    assert kept.store is not None
+    for number in range(8):
+        halted = await host.invoke(Invocation(number))
+        assert isinstance(halted, Halted)
+        assert halted.checkpoint_id is not None
+        names.append((await kept.store.lease(halted.checkpoint_id, 1)).checkpoint_id)
+    clock.advance(4)
+    runs = left.LeftRuns(kept)
+    found = [each.checkpoint_id for _ in range(3) for each in await runs.found()]
+    assert sorted(names) == found
+    for each in [each for _ in range(3) for each in await runs.found()]:
+        runs.pass_over(each)
+    assert [] == [each for _ in range(6) for each in await runs.found()]
+
+
+@virtual
+async def test_it_is_looked_for_runs_that_were_left_again_and_again() -> None:
+    told = Told()
+    kept = in_memory(clock=LoopClock())
+    host = napping(kept, told)
+    assert kept.store is not None
+    halted = await host.invoke(Invocation(1))
+    assert isinstance(halted, Halted)
+    await kept.store.lease(halted.checkpoint_id or "", 2)  # whoever took it up has died since
+    assert kept.scheduler is not None
+    async with application(routes_of(host)).alive():
+        await asyncio.sleep(60 + LEFT_EVERY_S)
+    assert [2] == told.values

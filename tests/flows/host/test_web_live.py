@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from conductor_flows.host.web import live
 from conductor_flows.host.web.application import WebHost
 from flow_web import EVENTS, Asked, counting, program_of, web
@@ -203,3 +205,40 @@ async def test_a_failure_is_told_to_the_reader_who_came_back() -> None:
     last = await read_until(Asked(app, body=b"1", headers=EVENTS), 0)
     (event,) = (await back_at(app, last).done()).events
     assert ("error", "FLOW_NODE_FAILED") == (event.name, event.data["code"])
+
+
+@virtual
+async def test_what_is_kept_of_runs_that_have_ended_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def large(_: Any) -> AsyncIterator[Any]:
+        async def pieces() -> AsyncIterator[Any]:
+            yield "x" * 400
+            yield "x" * 400
+
+        return pieces()
+
+    for limit, value in (("ENDED_BYTES", 2000), ("ENDED_MAX", 2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(live, limit, value)
+            app = web(program_of(large, streams=True), resumable_s=30.0)
+            firsts = [(await Asked(app, body=b"1", headers=EVENTS).done()).events[0].id
+                      for _ in range(8)]  # fmt: skip
+            (runs,) = app.site.live
+            assert 3 == len(runs)  # the last one came after there was room for it
+            answers = [(await back_at(app, str(each)).done()).status for each in firsts]
+            assert [204] * 5 + [200] * 3 == answers
+            await app.drain()
+
+
+@virtual
+async def test_a_run_that_is_being_read_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "ENDED_MAX", 0)
+    app = resumable(3, 0.0)
+    takes = asyncio.Event()
+    slow = Asked(app, body=b"1", headers=EVENTS, takes=takes)
+    await turns()
+    await Asked(app, body=b"1", headers=EVENTS).done()
+    takes.set()
+    await slow.done()
+    assert [0, 1, 2] == [event.data for event in slow.events]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conductor_flows.execute.notices import Notice
 from conductor_flows.execute.services import Services
 from conductor_flows.host.errors import Overloaded
 from conductor_flows.host.web.gate import Gate
@@ -88,6 +89,43 @@ def test_a_client_that_goes_cancels_its_run_within_50_ms(*, streams: bool, at_s:
     run()
 
 
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("resumable_s", [0.0, 60.0])
+def test_a_run_that_ends_with_its_client_is_told_as_web201(
+    *, streams: bool, resumable_s: float
+) -> None:
+    @virtual
+    async def run() -> None:
+        _, give = streaming() if streams else slowly()
+        told: list[Notice] = []
+        program = program_of(give, streams=streams)
+        app = web(program, Services(tell=told.append), resumable_s=resumable_s)
+        async with app.alive():
+            asked = Asked(app, body=b"1", headers=JSON)
+            await asyncio.sleep(0.04)
+            asked.disconnect()
+            await asked.done()
+        text = "connection closed after "
+        # A stream that may be taken up again goes on.
+        expected = [] if streams and resumable_s else [("WEB201", "asked", "POST /asked", text)]
+        assert expected == [
+            (each.code, each.flow, each.where, each.detail[: len(text)]) for each in told
+        ]
+
+    run()
+
+
+@virtual
+async def test_a_client_that_goes_before_a_run_began_ended_none() -> None:
+    told: list[Notice] = []
+    app = web(program_of(back), Services(tell=told.append))
+    asked = Asked(app, body=None, headers=JSON)
+    await turns()
+    asked.disconnect()
+    await asked.done()
+    assert [] == told
+
+
 @virtual
 async def test_a_client_that_goes_while_it_waits_leaves_its_place_in_the_queue() -> None:
     slow, give = slowly(2.0)
@@ -104,7 +142,9 @@ async def test_a_client_that_goes_while_it_waits_leaves_its_place_in_the_queue()
 
 
 @virtual
-async def test_more_than_may_wait_are_refused_at_once_and_those_who_wait_too_long_too() -> None:
+async def test_more_than_may_wait_are_refused_at_once_and_those_who_wait_too_long_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     slow, give = slowly(20.0)
     app = web(program_of(give), concurrency=1, waiting=1, wait_s=5.0)
     first = Asked(app, body=b"1", headers=JSON)
@@ -119,6 +159,7 @@ async def test_more_than_may_wait_are_refused_at_once_and_those_who_wait_too_lon
         assert (503, "FLOW_ROUTE_OVERLOADED") == (refused.status, refused.json["code"])
         assert "5" == refused.headers["retry-after"]
     assert (200, [1]) == ((await first.done()).status, slow.began)
+    assert "" == caplog.text  # a crowd does not write our log
 
 
 @virtual

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,8 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from conductor_flows.host.errors import AddressRefused
+from conductor_flows.host.web import serving
 from conductor_flows.host.web.application import WebHost
-from conductor_flows.host.web.serving import serve
+from conductor_flows.host.web.serving import BoundedProtocol, bind, serve
 from conductor_flows.host.web.site import Choices
 from flow_web import back, counting, program_of, web
 
@@ -87,6 +90,27 @@ async def test_a_connection_serves_one_request_after_another() -> None:
         for number in range(3):
             await wire.ask(str(number + 1))
             assert (200, str(number + 1).encode()) == await wire.answer()
+
+
+async def test_no_connection_waits_for_an_acknowledgement_before_it_sends_the_rest() -> None:
+    # asyncio turns Nagle's delay off for sockets that say that they are TCP.
+    for addr in ("127.0.0.1:0", "[::1]:0"):
+        with bind(addr) as listener:
+            assert socket.IPPROTO_TCP == listener.proto
+    made: list[asyncio.Transport] = []
+
+    class Watched(BoundedProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's own
+            made.append(transport)
+            super().connection_made(transport)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving, "BoundedProtocol", Watched)
+        async with served(web(program_of(back))) as url, Wire(url) as wire:
+            await wire.ask()
+            assert (200, b"1") == await wire.answer()
+            accepted = made[0].get_extra_info("socket")
+            assert 1 == accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -165,6 +189,29 @@ async def test_more_connections_than_may_be_are_dropped() -> None:
         assert (200, b"2") == await one.answer()
 
 
+async def test_connections_leave_files_for_everything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving.resource, "getrlimit", lambda _: (4, 4))
+    async with served(web(program_of(back))) as url, Wire(url) as one, Wire(url) as two:
+        for wire in (one, two):
+            await wire.ask()
+            await wire.answer()
+        async with Wire(url) as three:
+            await three.ask()
+            assert b"" == await three.closed()
+
+
+@pytest.mark.parametrize(("files", "connections"), [
+    (64, 32), (256, 128), (1024, 896), (4096, 1024), (resource.RLIM_INFINITY, 1024),
+])  # fmt: skip
+def test_connections_are_as_many_as_the_process_can_afford(
+    files: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving.resource, "getrlimit", lambda _: (files, files))
+    assert connections == serving._affordable(1024)
+
+
 async def test_a_body_over_the_limit_is_answered_and_the_rest_not_taken() -> None:
     app = web(program_of(back), max_body_bytes=1000)
     async with served(app) as url:
@@ -192,6 +239,32 @@ async def test_a_head_that_is_none_is_refused_and_the_connection_closed(raw: str
         await wire.say(raw)
         answer = await wire.closed()
         assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(("version", "length"), [("1.1", "Content-Length: 4\r\n"), ("1.0", "")])
+async def test_a_body_with_two_ends_hides_no_request(version: str, length: str) -> None:
+    async with served(web(program_of(back))) as url, Wire(url) as wire:
+        head = f"POST /asked HTTP/{version}\r\nHost: x\r\nContent-Type: application/json\r\n"
+        hidden = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        chunked = "Transfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n"
+        await wire.say(head + length + chunked + hidden)
+        answer = await wire.closed()
+    assert (True, 1) == (b" 400 " in answer.split(b"\r\n")[0], answer.count(b"HTTP/1.1 "))
+
+
+async def test_whoever_sends_nonsense_does_not_write_our_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served(web(program_of(back))) as url:
+        for text in (
+            "nonsense\r\n\r\n",
+            "GET /asked HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        ):
+            async with Wire(url) as wire:
+                await wire.say(text)
+                wire.writer.write_eof()
+                await wire.closed()
+    assert [] == [each.getMessage() for each in caplog.records if "flows" in each.name]
 
 
 async def test_a_body_shorter_than_it_says_begins_nothing() -> None:

@@ -72,6 +72,11 @@ async def test_a_run_explains_itself_in_the_journal(world: FlowWorld) -> None:
     await world.begin()
     await world.ask("echo")
     [event] = await world.told(COMPLETED)
+
+    async def written() -> bool:  # the entry follows the event
+        return len(await entries(world, event.payload["run_id"])) == 2
+
+    await world.until("two entries", written)
     started, ended = await entries(world, event.payload["run_id"])
     assert ("FLOW_RUN_STARTED", "FLOW_RUN_COMPLETED") == (
         started["event_type"], ended["event_type"],

@@ -20,10 +20,11 @@ from conductor_packs.flows.errors import ResultTooLarge, SettingsInvalid
 from conductor_packs.flows.limits import DEPTH_MAX, KEYS_MAX, encoded
 from conductor_packs.flows.pack import pack
 from conductor_packs.flows.settings import Settings, settings
-from conductor_sdk.event import KernelEvent
+from conductor_sdk.event import KernelEvent, with_context
 from conductor_sdk.handler import Handled, Ignored, Outcome, Reject, Replayed
 from conductor_sdk.testing import PackHarness, check_conformance, run_conformance
 from conductor_sdk.tool_output import ToolOutput
+from conductor_sdk.trace_context import event_context
 from flow_pack_world import (
     APPROVE,
     COMPLETED,
@@ -155,9 +156,10 @@ async def test_a_wrong_section_is_refused_with_the_field(
 ) -> None:
     with pytest.raises(SettingsInvalid, match=named):
         settings(section)
-    async with PackHarness(pack, workspace=tmp_path, config=section) as harness:
-        assert isinstance(outcome := await ask(harness, "a"), Reject)
-        assert "FLOWS_SETTINGS_INVALID" in outcome.reason
+    # Not later, when a request comes: the pack is refused as a whole.
+    with pytest.raises(SettingsInvalid, match=named):
+        async with PackHarness(pack, workspace=tmp_path, config=section):
+            pass
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:
@@ -444,3 +446,30 @@ async def test_what_ended_long_ago_is_forgotten(make: Make) -> None:
     await ask(harness, "echo", 2)
     await ended(harness, COMPLETED, 2)
     assert ["evt-2"] == [run.event_id for run in await runs.recent(10)]
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_what_is_told_of_a_run_is_in_the_trace_of_its_request(make: Make) -> None:
+    harness = make()
+    for number, flow in ((1, "echo"), (2, "approved"), (3, "failing"), (4, "nothing")):
+        asked = event(RUN, number, flow=flow, payload={"item": "tea"})
+        await harness.deliver(with_context(asked, TRACE, None))
+    await ask(harness, "echo", 5)
+    async with at_work(harness):
+        await until(lambda: 5 <= len(harness.pushed))
+    derived = event_context("evt-5", None).traceparent
+    found = {each.payload["event_id"]: each.traceparent for each in harness.pushed}
+    traces = {f"evt-{number}": TRACE for number in (1, 2, 3, 4)} | {"evt-5": derived}
+    assert traces == found
+    # With the same key it is the same run, whatever trace asks for it.
+    runs = harness.pack_context.engine.runs
+    for number in (6, 7):
+        asked = event(RUN, number, flow="echo", payload={"item": "tea"}, idempotency_key="one")
+        outcome = await harness.deliver(asked)
+    assert isinstance(outcome, Replayed)
+    (run,) = [each for each in await runs.recent(10) if each.event_id == "evt-6"]
+    assert event_context("evt-6", None).traceparent == await runs.traceparent(run.run_id)
+    await runs.forget(run.run_id)
+    assert await runs.traceparent(run.run_id) is None

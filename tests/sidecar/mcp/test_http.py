@@ -31,6 +31,7 @@ from notes_world import (
     tcp,
     until,
 )
+from starlette.types import Message
 
 from conductor_handlers.toolhost.records import Caller
 from conductor_sdk.workspace import Workspace, resolve_workspace
@@ -385,3 +386,48 @@ asyncio.run(main())
     )
 
     assert "{False} 406\n" == ran.stdout
+
+
+async def _posted(endpoint: McpEndpoint, bodies: asyncio.Queue[bytes]) -> list[Message]:
+    """Post a body that comes in pieces, the last one empty; what was answered."""
+    scope = {
+        "type": "http", "method": "POST", "path": "/mcp", "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()],
+    }  # fmt: skip
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        body = await bodies.get()
+        return {"type": "http.request", "body": body, "more_body": bool(body)}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await endpoint(scope, receive, send)
+    return said
+
+
+async def test_a_body_that_comes_while_the_endpoint_is_closed_opens_nothing(
+    notes: NotesHost,
+) -> None:
+    endpoint, bodies = McpEndpoint(notes.host, lambda _: ACTOR), asyncio.Queue[bytes]()
+    asked = asyncio.create_task(_posted(endpoint, bodies))
+    bodies.put_nowait(msgspec.json.encode(HANDSHAKE))
+    await until(bodies.empty)
+    await endpoint.close()
+    bodies.put_nowait(b"")
+    assert 503 == (await asked)[0]["status"]
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert [] == [name for name in names if name.startswith("mcp.")]
+
+
+async def test_an_endpoint_that_could_not_be_opened_can_be_closed(
+    notes: NotesHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, bodies = McpEndpoint(notes.host, lambda _: ACTOR), asyncio.Queue[bytes]()
+    monkeypatch.setitem(sys.modules, "conductor_sidecar.mcp.sessions", None)
+    bodies.put_nowait(msgspec.json.encode(HANDSHAKE))
+    bodies.put_nowait(b"")
+    with pytest.raises(ImportError):
+        await _posted(endpoint, bodies)
+    await endpoint.close()

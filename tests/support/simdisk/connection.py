@@ -124,9 +124,7 @@ class SimConnection:
     def create_function(
         self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool
     ) -> None:
-        self._alive().create_scalar_function(
-            name, function, arguments, deterministic=deterministic
-        )
+        self._alive().create_scalar_function(name, function, arguments, deterministic=deterministic)
 
     def interrupt(self) -> None:
         self._alive().interrupt()

@@ -20,6 +20,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 JSON: Final = (b"content-type", b"application/json")
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 """A value may hold what a browser would take for a page."""
+CLOSE: Final = (b"connection", b"close")
 UNREAD: Final = frozenset({408, 413})
 """Statuses of requests whose bodies have not come to their end: what follows is no request."""
 STREAM: Final[RawHeaders] = [
@@ -96,7 +97,7 @@ async def send_failure(
     """Tell an error: with its status, or as 200 and the only event of a stream."""
     headers: RawHeaders = list(more)
     if failed.status in UNREAD:
-        headers.append((b"connection", b"close"))
+        headers.append(CLOSE)
     if failed.retry_after_s is not None:
         headers.append((b"retry-after", str(failed.retry_after_s).encode()))
     if not events:

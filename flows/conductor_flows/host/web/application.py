@@ -21,9 +21,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from conductor_flows.host.errors import HttpRefusal
 from conductor_flows.host.failures import failure_of
 from conductor_flows.host.waking import Waker, wakers
-from conductor_flows.host.web.answers import send_failure, send_json
+from conductor_flows.host.web.answers import CLOSE, send_failure, send_json
 from conductor_flows.host.web.endpoint import Endpoint
 from conductor_flows.host.web.openapi import document
+from conductor_flows.host.web.reading import ambiguous
 from conductor_flows.host.web.resuming import RESUME, ResumeEndpoint
 from conductor_flows.host.web.route import Route, checked
 from conductor_flows.host.web.site import Choices, Site
@@ -52,6 +53,12 @@ class WebHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
+        if scope["type"] == "http" and ambiguous(scope):
+            refused = failure_of(
+                HttpRefusal(400, "The head says two things about the body's length")
+            )
+            await send_failure(send, refused, events=False, more=[CLOSE])
+            return
         if scope["type"] == "http" and not scope.get("root_path"):
             found = self._plain.get(scope["path"])
             if found is not None and found.serves(scope["method"]):

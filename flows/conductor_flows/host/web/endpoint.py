@@ -45,7 +45,7 @@ class Endpoint:
         self._place = Place(
             site, flow.name, Gate(route.concurrency, route.waiting, route.wait_s),
             Meter(recorder, flow.name, route.path), resumable_s=route.resumable_s,
-            tells_token=route.tells_token,
+            tells_token=route.tells_token, tell=route.host.services.tell,
         )  # fmt: skip
         site.live.append(self._place.live)
         trigger = next(node for node in flow.nodes if node.alias == route.trigger)

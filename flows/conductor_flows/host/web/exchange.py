@@ -16,7 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from conductor_flows.execute.errors import DeadlineExceeded
+from conductor_flows.execute.notices import Notice, Tell, logged
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
+from conductor_flows.host.errors import HttpRefusal
 from conductor_flows.host.web.answers import (
     RawHeaders,
     encoded,
@@ -47,6 +49,7 @@ class Place:
     live: LiveRuns = field(default_factory=LiveRuns)
     resumable_s: float = 0.0
     tells_token: bool = True
+    tell: Tell = logged
 
 
 class Exchange:
@@ -75,8 +78,10 @@ class Exchange:
         meter.begun()
         try:
             await answer()
-        except (ClientGone, ClientDisconnect):
+        except ClientDisconnect:
             self._count(GONE)
+        except ClientGone:
+            self._gone()
         except Exception as error:  # noqa: BLE001  # nothing is above this but the server
             await self._fail(error)
         finally:
@@ -170,7 +175,9 @@ class Exchange:
     async def _fail(self, error: Exception) -> None:
         site = self._place.site
         failed = told(error, reveal=site.choices.reveal)
-        if failed.status >= 500:  # noqa: PLR2004  # the first status that says it was us
+        # A refusal is told to whoever asked and counted: a crowd must not write our log.
+        ours = failed.status >= 500 and not isinstance(error, HttpRefusal)  # noqa: PLR2004  # the first status that says it was us
+        if ours:
             site.failed(self._place.flow, error)
         if isinstance(error, DeadlineExceeded):
             self._place.meter.late()
@@ -179,6 +186,16 @@ class Exchange:
             await self._writer.end(failed)
             return
         await send_failure(self.send, failed, events=self._events, more=self._named)
+
+    def _gone(self) -> None:
+        place = self._place
+        goes_on = place.resumable_s > 0 and self._writer is not None
+        if not goes_on:
+            took_ms = (time.monotonic() - self._begun) * 1000
+            where = f"{self.scope['method']} {place.meter.route}"
+            said = f"connection closed after {took_ms:.0f} ms"
+            place.tell(Notice("WEB201", place.flow, where, said))
+        self._count(GONE)
 
     def _count(self, status: int) -> None:
         if not self._counted:

@@ -21,6 +21,9 @@ from conductor_flows.host.web.answers import encoded
 
 KEPT_BYTES: Final = 1024 * 1024
 """Of a run: what was sent already, to be sent again."""
+ENDED_BYTES: Final = 32 * 1024 * 1024
+ENDED_MAX: Final = 1024
+"""Of a route: what is kept of runs that have ended, and of how many; the oldest go first."""
 AHEAD: Final = 64
 """Events that a run may be ahead of its reader."""
 _ID: Final = re.compile(rb"(run-[0-9a-f-]{36})\.(\d{1,18})")
@@ -92,6 +95,16 @@ class LiveRun:
         self._changed.clear()
         await self._changed.wait()
 
+    @property
+    def left(self) -> bool:
+        """Whether it has ended and nobody reads it: it is only kept for one who may come back."""
+        return self._pump.done() and self._grace is not None
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of it."""
+        return self._kept_bytes
+
     def has_all(self, after: int) -> bool:
         """Whether a client that has that event has all there will be."""
         return self._pump.done() and self._error is None and after >= self._given
@@ -110,6 +123,7 @@ class LiveRun:
         mine, self._read = self._reader, after
         if self._grace is not None:
             self._grace.cancel()
+            self._grace = None
         self._tell()
         try:
             while mine == self._reader:
@@ -151,13 +165,24 @@ class LiveRuns:
         return len(self._runs)
 
     def add(self, run: LiveRun) -> None:
-        """Remember a run until it forgets itself."""
+        """Remember a run until it forgets itself, or has to make room."""
+        self._make_room()
         self._runs[run.run_id] = run
 
         def forget() -> None:
             self._runs.pop(run.run_id, None)
 
         run.forget = forget
+
+    def _make_room(self) -> None:
+        # The place of a run is free when it ends, so places do not bound what is kept after that.
+        left = [run for run in self._runs.values() if run.left]
+        size = sum(run.kept_bytes for run in left)
+        for gone, run in enumerate(left):
+            if size <= ENDED_BYTES and len(left) - gone <= ENDED_MAX:
+                break
+            size -= run.kept_bytes
+            run.close()
 
     def get(self, run_id: bytes) -> LiveRun | None:
         """Return a run that is still there."""

@@ -18,6 +18,7 @@ class Meter:
     """One for each route."""
 
     def __init__(self, recorder: Recorder | None, flow: str, route: str) -> None:
+        self.route = route
         self._recorder = recorder
         self._labels = {"host": HOST, "flow": flow, "route": route}
         self._inflight = 0

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from conductor_flows.host.errors import HttpRefusal
 
@@ -96,6 +96,14 @@ def _too_large(limit: int) -> HttpRefusal:
 
 def _too_slow(within_s: float) -> HttpRefusal:
     return HttpRefusal(408, f"The body did not come within {within_s:g} s")
+
+
+def ambiguous(scope: Scope) -> bool:
+    """Whether a proxy could see another end of the body than we do: then a body hides a request."""
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" not in names:
+        return False
+    return b"content-length" in names or scope.get("http_version") == "1.0"
 
 
 def check_head(headers: Sequence[object]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -29,6 +30,8 @@ STALL_S: Final = 60.0
 """How long a client may take nothing of an answer."""
 HEAD_MAX: Final = 32 * 1024
 CONNECTIONS_MAX: Final = 1024
+FILES_KEPT: Final = 128
+"""Of the files that this process may have open: those that are not for connections."""
 BACKLOG: Final = 1024
 _quiet: Final = logging.getLogger("conductor_flows.host.connections")
 
@@ -128,16 +131,18 @@ async def serve(
         stop: Set to stop.
         signals: Whether signals stop it; possible in the main thread only.
         head_s: How long a connection may take for the head of a request.
-        connections_max: How many connections there may be.
+        connections_max: How many connections there may be; fewer where the process may not open so
+            many files, and some beside them.
 
     Raises:
         AddressRefused: It is no address, or it is taken.
     """
+    _quiet.setLevel(logging.ERROR)
     listener = bind(addr) if isinstance(addr, str) else addr
     stop = stop or asyncio.Event()
     url = _url(listener)
     config = _config(app, partial(
-        BoundedProtocol, head_s=head_s, connections_max=connections_max
+        BoundedProtocol, head_s=head_s, connections_max=_affordable(connections_max)
     ))  # fmt: skip
     server = _Server(config, lambda: ready(url) if ready is not None else None)
     with contextlib.ExitStack() as stack:
@@ -150,6 +155,14 @@ async def serve(
         finally:
             stopping.cancel()
             await asyncio.wait({stopping})
+
+
+def _affordable(connections_max: int) -> int:
+    # Without files left, no node could open one, and no checkpoint be written.
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return connections_max
+    return min(connections_max, max(files - FILES_KEPT, files // 2))
 
 
 def _config(app: WebHost, protocol: Callable[..., asyncio.Protocol]) -> uvicorn.Config:

@@ -92,12 +92,12 @@ RUNNING: Final[tuple[Code, ...]] = (
     entry(
         "WEB201",
         "The client went away",
-        when="The client of a web entrypoint closed the connection before the answer; the run is "
-        "cancelled.",
+        when="The client of a web entrypoint closed the connection before the answer, or the end "
+        "of its stream, came; the run is cancelled.",
         example="POST /echo: connection closed after 40 ms",
         hint="nothing to do; make the route faster where it happens often",
         subsystem="runtime",
         severity=Severity.INFO,
-        status="reserved",
+        status="runtime",
     ),
 )
