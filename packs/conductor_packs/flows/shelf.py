@@ -177,6 +177,8 @@ def _load(name: str, spec: str, workspace: Path, again: bool) -> Loaded | FlowBr
             path = inside(workspace, place)
             if again:
                 # Compiled code is told from other code by size and second: not closely enough.
+                # There may be none, or Python may keep none; one that cannot be removed is no
+                # reason to keep the flow from its new code, which its time nearly always tells.
                 with contextlib.suppress(OSError, NotImplementedError):
                     Path(importlib.util.cache_from_source(str(path))).unlink()
             code_hash = hashlib.sha256(path.read_bytes()).hexdigest()

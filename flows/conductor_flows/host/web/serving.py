@@ -145,10 +145,7 @@ async def serve(
         BoundedProtocol, head_s=head_s, connections_max=_affordable(connections_max)
     ))  # fmt: skip
     server = _Server(config, lambda: ready(url) if ready is not None else None)
-    with contextlib.ExitStack() as stack:
-        stack.callback(listener.close)
-        if signals:
-            stack.enter_context(_signals(app, stop))
+    with contextlib.closing(listener), _signals(app, stop, wanted=signals):
         stopping = asyncio.create_task(_stopped(app, server, stop), name="flow.stopping")
         try:
             await server.serve(sockets=[listener])
@@ -184,7 +181,7 @@ async def _stopped(app: WebHost, server: uvicorn.Server, stop: asyncio.Event) ->
 
 
 @contextlib.contextmanager
-def _signals(app: WebHost, stop: asyncio.Event) -> Generator[None]:
+def _signals(app: WebHost, stop: asyncio.Event, *, wanted: bool) -> Generator[None]:
     loop, taken = asyncio.get_running_loop(), list[signal.Signals]()
 
     def told() -> None:
@@ -193,7 +190,7 @@ def _signals(app: WebHost, stop: asyncio.Event) -> Generator[None]:
         stop.set()
 
     try:
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in (signal.SIGTERM, signal.SIGINT) if wanted else ():
             loop.add_signal_handler(each, told)
             taken.append(each)
     except (RuntimeError, ValueError):
