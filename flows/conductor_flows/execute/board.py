@@ -80,6 +80,17 @@ class Board:
         self._timers_most = TIMERS_LEAST
         self._count = 0
 
+    def takes_outputs(self, plan: NodePlan) -> bool:
+        """Tell whether there is room for everything that one invocation of a node may give."""
+        if plan.captures and len(self.captured) + self.promised >= self.plan.capture_capacity:
+            return False
+        queues = self.queues
+        for edge in plan.outputs:
+            lanes = queues[edge]
+            if lanes.length + lanes.reserved >= lanes.capacity and lanes.blocks:
+                return False
+        return True
+
     def wake(self, node: int) -> None:
         """Look at a node again: something about it has changed."""
         if node >= 0 and not self._flagged[node]:

@@ -53,14 +53,7 @@ class Slider:
 
     def _free(self, follower: NodeState) -> bool:
         """Whether a node could begin now, were there an input."""
-        board, plan = self._board, follower.plan
+        plan = follower.plan
         if follower.backlog or follower.running >= plan.concurrency:
             return False
-        if plan.captures and len(board.captured) + board.promised >= board.plan.capture_capacity:
-            return False
-        queues = board.queues
-        for edge in plan.outputs:
-            lanes = queues[edge]
-            if lanes.length + lanes.reserved >= lanes.capacity and lanes.blocks:
-                return False
-        return True
+        return self._board.takes_outputs(plan)

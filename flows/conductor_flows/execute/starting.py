@@ -10,7 +10,7 @@ from __future__ import annotations
 from conductor_flows.execute.board import Board, NodeState
 from conductor_flows.execute.items import NEVER, Invocation, Item
 from conductor_flows.execute.matching import Matching
-from conductor_flows.execute.plan import GROUPS_MAX, Gather, NodePlan
+from conductor_flows.execute.plan import GROUPS_MAX, Gather
 
 Found = tuple[tuple[Item, ...], tuple[int, ...]]
 
@@ -39,7 +39,7 @@ class Starter:
             board.flush(state, now)
         if state.backlog or state.running >= plan.concurrency or state.groups >= GROUPS_MAX:
             return None
-        if not self._outputs_free(plan) or not self._inputs_there(state, now):
+        if not self._board.takes_outputs(plan) or not self._inputs_there(state, now):
             return None
         if state.bucket is not None:
             if wait_s := state.bucket.wait_s(now):
@@ -50,17 +50,6 @@ class Starter:
             state.bucket.take()
         found = self._take(state)
         return None if found is None else self._start(state, found, now)
-
-    def _outputs_free(self, plan: NodePlan) -> bool:
-        board = self._board
-        if plan.captures and len(board.captured) + board.promised >= board.plan.capture_capacity:
-            return False
-        queues = board.queues
-        for edge in plan.outputs:
-            lanes = queues[edge]
-            if lanes.length + lanes.reserved >= lanes.capacity and lanes.blocks:
-                return False
-        return True
 
     def _inputs_there(self, state: NodeState, now: float) -> bool:
         if state.matching is not None and state.plan.gather is not None:
