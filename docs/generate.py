@@ -134,7 +134,7 @@ def error_classes() -> dict[str, type[ConductorError]]:
             if "templates" not in found.name and not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
     by_code: dict[str, type[ConductorError]] = {}
-    for error in _subclasses(ConductorError):
+    for error in sorted(_subclasses(ConductorError), key=_own_words_first):
         if error.__module__.partition(".")[0] not in PACKAGES:
             continue  # tests, packs from elsewhere, and rooms that no command leads to yet
         first = by_code.setdefault(error.code, error)
@@ -142,6 +142,13 @@ def error_classes() -> dict[str, type[ConductorError]]:
         if "code" in vars(error) and _first_line(first) != _first_line(error):
             raise ValueError(f"{error.code} stands for {error} and {first}")
     return by_code
+
+
+def _own_words_first(error: type[ConductorError]) -> tuple[bool, bool, int, str]:
+    """Order classes of one code, whatever was imported first: whoever says more speaks."""
+    said, package = vars(error), error.__module__.partition(".")[0]
+    layer = PACKAGES.index(package) if package in PACKAGES else len(PACKAGES)
+    return "code" not in said, "default_hint" not in said, layer, error.__qualname__
 
 
 def _subclasses(root: type[ConductorError]) -> Iterator[type[ConductorError]]:

@@ -32,6 +32,8 @@ class Bound:
     """By number of the node: the capabilities that it declares."""
     direct: tuple[Convert | None, ...]
     """By number of the node: its function, where nothing but the value goes in."""
+    straight: tuple[int, ...] = ()
+    """The nodes of a chain in their order, where one task can take a payload along all of it."""
 
     def view(self, node: int, value: Any) -> Any:
         """Return the JSON of what a node gave; -1 is the input of the flow, JSON already."""
@@ -64,8 +66,10 @@ def bind(plan: Plan, program: Program) -> Bound:
         None if handler.takes_context or handler.streams or convert else handler.function
         for handler, convert in zip(handlers, joined, strict=True)
     ]
+    # A stream goes on when the run has its answer: that needs a task beside it.
+    straight = () if any(handlers[node].streams for node in plan.chain) else plan.chain
     return Bound(
-        plan, tuple(handlers), tuple(intake), tuple(joined), tuple(hints), tuple(direct)
+        plan, tuple(handlers), tuple(intake), tuple(joined), tuple(hints), tuple(direct), straight
     )  # fmt: skip
 
 

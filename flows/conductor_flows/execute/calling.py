@@ -81,7 +81,7 @@ class Caller:
                 return await handler.function(*self._arguments(handler, invocation))
         except NodeFailed:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             alias = self._bound.plan.nodes[invocation.node].alias
             raise self._explain(alias, error) from error
 
@@ -99,7 +99,7 @@ class Caller:
         except NodeFailed as failed:
             measures.failed(failed.alias, failed.kind)
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             explained = self._explain(self._bound.plan.nodes[node].alias, error)
             measures.failed(explained.alias, explained.kind)
             raise explained from error
@@ -146,7 +146,13 @@ class Caller:
             self._capabilities, self._bound.hints[node],
         )  # fmt: skip
 
-    def _explain(self, alias: str, error: Exception) -> NodeFailed:
+    def _explain(self, alias: str, error: Exception | asyncio.CancelledError) -> NodeFailed:
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise error
+            # Something that it waited for was cancelled. Let through, the run would wait for ever.
+            return NodeFailed(alias, "it was cancelled, though the run goes on")
         if isinstance(error, NodeError):
             return NodeFailed(alias, str(error), failure=error.failure)
         if isinstance(error, TimeoutError):

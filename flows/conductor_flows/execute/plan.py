@@ -184,6 +184,9 @@ class Plan:
     slides: tuple[int, ...] = ()
     """By number of the node: its only output edge, where what it gives may go on to the next node
     without standing in a queue; 0: it may not (`plain.slides_of`)."""
+    chain: tuple[int, ...] = ()
+    """The nodes from the trigger to the capture, where nothing but one after the other is between
+    them (`plain.chain_of`)."""
     many: bool = False
     """A for_each without a collector: one payload gives a list of results."""
     spills: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from conductor_flows.execute.errors import SurfaceInvalid, SurfaceUnsupported, UnknownAlias
-from conductor_flows.execute.plain import slides_of
+from conductor_flows.execute.plain import chain_of, slides_of
 from conductor_flows.execute.plan import (
     CAPTURE_CAPACITY,
     EDGE_CAPACITY,
@@ -76,9 +76,10 @@ def compile_plan(
     for surface in flow.control_surfaces:
         plan = apply(plan, surface)
     expands = [node.expand for node in plan.nodes if node.expand is not None]
+    plan = replace(plan, spills=any(edge.spill is not None for edge in plan.edges))
     return replace(
-        plan, slides=slides_of(plan), many=any(each.collect is None for each in expands),
-        spills=any(edge.spill is not None for edge in plan.edges),
+        plan, slides=slides_of(plan), chain=chain_of(plan),
+        many=any(each.collect is None for each in expands),
     )  # fmt: skip
 
 

@@ -29,8 +29,10 @@ from conductor_flows.execute.planning import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.services import Services
 from conductor_flows.execute.spilling import Spiller, SpillingCaller, SpillKeeper
+from conductor_flows.execute.straight import Straight
 from conductor_flows.execute.streaming import handed_out
 from conductor_flows.execute.subflows import subflow_handler, with_subflows
+from conductor_flows.execute.watching import Watch
 from conductor_flows.ir.model import FlowIR
 
 
@@ -138,6 +140,8 @@ class Runner:
         bound = self.bound(ends)
         run = self.info(invocation, ends)
         keeper = self._keeper(ends, bound, run)
+        if bound.straight and keeper is None:
+            return await self._straight(bound, run, invocation)
         instance = self.instance(bound, run, keeper)
 
         async def begin() -> None:
@@ -147,6 +151,13 @@ class Runner:
                 instance.drive()
 
         return await self.conclude(instance, bound, begin, deadline_s=invocation.deadline_s)
+
+    async def _straight(self, bound: Bound, run: RunInfo, invocation: Invocation) -> Outcome:
+        services, measures = self.services, self._measures(bound)
+        caller = Caller(bound, run, services.capabilities, measures)
+        watch = Watch(bound.plan, measures, services.tell)
+        straight = Straight(bound, caller, watch, spread=services.random)
+        return await straight.run(invocation.payload, invocation.deadline_s)
 
     def _keeper(self, ends: Ends, bound: Bound, run: RunInfo) -> Keeper | None:
         durability, flow = self.services.durability, self.program.flow

@@ -28,6 +28,28 @@ class Again:
     at: float
 
 
+def next_attempt(
+    plan: NodePlan, invocation: Invocation, failure: Failure, now: float,
+    spread: Callable[[], float],
+) -> Again | None:  # fmt: skip
+    """Say when a failed invocation is tried again, and count the attempt; None: not again."""
+    retry = plan.retry
+    if retry is None or not failure.repeats or invocation.attempt >= retry.attempts:
+        return None
+    if min(item.deadline for item in invocation.items) <= now:
+        return None
+    delay_s = retry.delay_s(invocation.attempt, spread())
+    invocation.attempt += 1
+    return Again(now + delay_s)
+
+
+def verdict(plan: NodePlan, failure: Failure, detail: str) -> NodeFailed:
+    """Return what a run ends with, where nothing passes over a failure."""
+    if failure is Failure.TIMEOUT:
+        return TimeBudget(plan.alias, detail)
+    return NodeFailed(plan.alias, detail, failure=failure)
+
+
 class Settler:
     """Ends invocations on a board."""
 
@@ -130,19 +152,11 @@ class Settler:
         """Decide about a failure: again, the end of the run, or None: passed over."""
         board, state = self._board, self._board.nodes[invocation.node]
         plan = state.plan
-        out_of_time = min(item.deadline for item in invocation.items) <= now
-        retry = plan.retry
-        if (
-            retry is not None and failure.repeats and not out_of_time
-            and invocation.attempt < retry.attempts
-        ):  # fmt: skip
-            delay_s = retry.delay_s(invocation.attempt, self._spread())
-            invocation.attempt += 1
-            return Again(now + delay_s)
+        again = next_attempt(plan, invocation, failure, now, self._spread)
+        if again is not None:
+            return again
         if plan.on_failure == "fail":
-            if failure is Failure.TIMEOUT:
-                return TimeBudget(plan.alias, detail)
-            return NodeFailed(plan.alias, detail, failure=failure)
+            return verdict(plan, failure, detail)
         if plan.on_failure == "dead_letter":
             board.dead.append((plan.index, invocation.value, detail))
         board.dropped[plan.on_failure] += 1

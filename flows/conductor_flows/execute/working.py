@@ -8,7 +8,7 @@ Refusal: nothing is decided here about what runs, or what becomes of a failure (
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from conductor_flows.execute.calling import Calls
 from conductor_flows.execute.core import Core
@@ -116,11 +116,7 @@ class Workers:
                     owner.halted.append((invocation, value))
                 elif value is None and invocation.value is not None:
                     self._core.done(invocation, NOTHING, self._loop.time())
-                elif (
-                    owner.keeper is None
-                    and not owner.halted
-                    and (self._core.slide(invocation, value))
-                ):
+                elif self._slides(invocation, value):
                     return True
                 else:
                     self._core.done(invocation, value, self._loop.time())
@@ -129,6 +125,8 @@ class Workers:
                 owner.abort(failed)  # nothing passes over it
                 return False
             except (NodeFailed, Unroutable) as failed:
+                if owner.error is not None:
+                    return False  # it failed because it was cancelled: that is not repeated
                 again = self._failed(invocation, failed)
                 if again is None:
                     break
@@ -137,6 +135,11 @@ class Workers:
         if owner.keeper is not None and owner.error is None:
             await owner.keeper.settled(owner, invocation)
         return False
+
+    def _slides(self, invocation: Invocation, value: Any) -> bool:
+        owner = self._owner
+        free = owner.keeper is None and not owner.halted
+        return free and self._core.slide(invocation, value)
 
     def _failed(self, invocation: Invocation, failed: NodeFailed | Unroutable) -> Again | None:
         """Repeat, pass over (None), or end the run (None)."""
