@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from conductor_flows.execute.plan import Plan
-from conductor_flows.execute.planning import Ends, compile_plan
+from conductor_flows.execute.planning.compiling import Ends, compile_plan
+from conductor_flows.execute.planning.plan import Plan
 from conductor_flows.ir.identity import flow_id, node_id
 from conductor_flows.ir.model import Buffer, EdgeIR, FlowIR, NodeIR, Opaque, Policies, SurfaceIR
 from conductor_flows.ir.rich import Schedule

@@ -7,8 +7,8 @@ import asyncio
 from flow import flow
 
 from conductor_flows.execute.errors import SurfaceUnsupported
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.runner import Invocation
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.host.hosting import Host
 from conductor_flows.host.services import serving
 from conductor_flows.ir.terms import SurfaceKind

@@ -85,7 +85,7 @@ def _entry(
 
 def _check(flow: FlowIR, spec: str, trigger: str, capture: str) -> None:
     from conductor_flows.execute.errors import UnknownAlias
-    from conductor_flows.execute.planning import Ends, compile_plan
+    from conductor_flows.execute.planning.compiling import Ends, compile_plan
     from conductor_flows.ir.terms import SurfaceKind
 
     try:

@@ -18,7 +18,7 @@ from conductor_flows.cli.session import Done, Session, concluded, perform, run_t
 from conductor_flows.cli.specs import program_of
 from conductor_flows.execute.errors import PortRefused, UnknownAlias
 from conductor_flows.execute.outcomes import Outcome, Value
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.runner import Invocation, default_ends
 from conductor_flows.host.hosting import Host
 from conductor_flows.ir.json_values import as_object

@@ -27,7 +27,7 @@ from conductor_flows.durable.records import Checkpoint, Status, Wait
 from conductor_flows.durable.resume import Signal
 from conductor_flows.durable.services import Durability
 from conductor_flows.execute.errors import PortRefused
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.host.hosting import Host
 from conductor_sdk.clock import SystemClock, epoch_ms, wire_time
 from conductor_sdk.errors import ConductorError

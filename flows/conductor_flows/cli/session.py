@@ -28,7 +28,7 @@ from conductor_flows.cli.reporting import say_summary
 from conductor_flows.cli.tally import Tally
 from conductor_flows.execute.measures import Recorder
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Program
 from conductor_flows.execute.services import Services
 from conductor_flows.host.hosting import Host

@@ -22,7 +22,7 @@ from conductor_flows.dsl.node import Node, Ports
 from conductor_flows.dsl.options import NodeOptions, member, with_options
 from conductor_flows.dsl.subflows import flows_inside, narrowed, subflow_node
 from conductor_flows.dsl.surfaces import SurfaceWords
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.ir.identity import flow_id, node_id
 from conductor_flows.ir.model import Entrypoint, FlowIR, Metadata, Policies

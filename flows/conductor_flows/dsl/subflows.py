@@ -13,7 +13,7 @@ import msgspec
 
 from conductor_flows.dsl.errors import FlowRefused
 from conductor_flows.dsl.node import camel_case
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Program
 from conductor_flows.ir.model import Entrypoint, FlowIR, NodeDurability, NodeIR
 from conductor_flows.ir.terms import NodeKind

@@ -38,12 +38,12 @@ from conductor_flows.execute.errors import (
     UnknownAlias,
     Unroutable,
 )
-from conductor_flows.execute.frontier import Frontier, shape
 from conductor_flows.execute.instance import Instance
-from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.outcomes import Halt, Outcome
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.runner import Runner
+from conductor_flows.execute.scheduling.frontier import Frontier, shape
+from conductor_flows.execute.scheduling.items import Invocation
 from conductor_flows.execute.values import Values
 from conductor_sdk.clock import epoch_ms
 

@@ -22,7 +22,7 @@ from conductor_flows.durable.stores import RowCheckpointStore
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import RunInfo
 from conductor_flows.execute.durability import needed
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.ir.model import FlowIR
 from conductor_sdk.clock import Clock, SystemClock
 

@@ -28,11 +28,11 @@ from conductor_flows.durable.records import (
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import RunInfo
 from conductor_flows.execute.durability import Running
-from conductor_flows.execute.frontier import Frontier, freeze, shape
-from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.keys import Keys
-from conductor_flows.execute.planning import Ends
-from conductor_flows.execute.spilled import Spilled
+from conductor_flows.execute.planning.compiling import Ends
+from conductor_flows.execute.scheduling.frontier import Frontier, freeze, shape
+from conductor_flows.execute.scheduling.items import Invocation
+from conductor_flows.execute.scheduling.spilled import Spilled
 from conductor_flows.ir.model import FlowIR
 from conductor_flows.ir.terms import Effects
 from conductor_sdk.clock import epoch_ms

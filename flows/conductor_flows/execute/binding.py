@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_flows.execute.errors import UnregisteredNode
-from conductor_flows.execute.plan import Plan
+from conductor_flows.execute.planning.plan import Plan
 from conductor_flows.execute.program import Handler, Program
 
 Convert = Callable[[Any], Any]

@@ -21,10 +21,10 @@ from conductor_flows.execute.errors import (
     PortRefused,
     TimeBudget,
 )
-from conductor_flows.execute.items import NEVER, Invocation
 from conductor_flows.execute.keys import Keys
 from conductor_flows.execute.measuring import Measures
 from conductor_flows.execute.program import Handler
+from conductor_flows.execute.scheduling.items import NEVER, Invocation
 
 
 class Calls(Protocol):

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import RunInfo
-from conductor_flows.execute.core import Core
 from conductor_flows.execute.errors import DurabilityMissing, FlowError
-from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.outcomes import Halt
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.items import Invocation
 from conductor_flows.ir.model import FlowIR
 from conductor_flows.ir.terms import DurabilityMode
 

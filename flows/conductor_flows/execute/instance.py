@@ -14,7 +14,6 @@ from typing import Any
 
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.calling import Calls
-from conductor_flows.execute.core import Core
 from conductor_flows.execute.durability import Keeper
 from conductor_flows.execute.errors import (
     Cancelled,
@@ -22,13 +21,14 @@ from conductor_flows.execute.errors import (
     MissingOutput,
     NodeFailed,
 )
-from conductor_flows.execute.frontier import Frontier
-from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.measuring import Measures
 from conductor_flows.execute.notices import Tell, logged
 from conductor_flows.execute.outcomes import Halt
 from conductor_flows.execute.results import Results
-from conductor_flows.execute.thawing import Decode, thaw
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.frontier import Frontier
+from conductor_flows.execute.scheduling.items import Invocation
+from conductor_flows.execute.scheduling.thawing import Decode, thaw
 from conductor_flows.execute.watching import Watch
 from conductor_flows.execute.working import Workers
 

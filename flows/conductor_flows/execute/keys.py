@@ -15,8 +15,8 @@ import msgspec
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.context import RunInfo
 from conductor_flows.execute.errors import KeyCollision
-from conductor_flows.execute.items import Invocation
-from conductor_flows.execute.pointers import Missing, getter
+from conductor_flows.execute.planning.pointers import Missing, getter
+from conductor_flows.execute.scheduling.items import Invocation
 from conductor_flows.ir.model import NodeIR
 
 KEYS_KEPT: Final = 4096

@@ -8,7 +8,7 @@ there is no such object, and a run pays nothing.
 from __future__ import annotations
 
 from conductor_flows.execute.measures import Labels, Recorder
-from conductor_flows.execute.plan import Plan
+from conductor_flows.execute.planning.plan import Plan
 
 WHOLE: str = "__instance"
 """Stands for the run where no node is to be named."""

@@ -9,10 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
-
-STALL_S: Final = 30.0
-"""Seconds without a spare moment after which a run is said to stall."""
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)

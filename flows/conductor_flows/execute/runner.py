@@ -25,7 +25,7 @@ from conductor_flows.execute.errors import (
 from conductor_flows.execute.instance import Instance
 from conductor_flows.execute.measuring import Measures
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
-from conductor_flows.execute.planning import Ends, compile_plan
+from conductor_flows.execute.planning.compiling import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.services import Services
 from conductor_flows.execute.spilling import Spiller, SpillingCaller, SpillKeeper

@@ -15,9 +15,9 @@ from typing import Any
 from conductor_flows.execute.durability import Durable
 from conductor_flows.execute.measures import Recorder
 from conductor_flows.execute.notices import Tell, logged
-from conductor_flows.execute.plan import CAPTURE_CAPACITY
+from conductor_flows.execute.planning.plan import CAPTURE_CAPACITY
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.spilling import SpillStore
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.ir.terms import SurfaceKind
 
 

@@ -19,14 +19,14 @@ import msgspec
 from conductor_flows.execute.binding import Bound
 from conductor_flows.execute.calling import Calls
 from conductor_flows.execute.context import RunInfo
-from conductor_flows.execute.core import Core
 from conductor_flows.execute.durability import Keeper, Running
 from conductor_flows.execute.errors import Failure, FlowError, NodeFailed, SpillUnsupported
-from conductor_flows.execute.items import Invocation, Item
 from conductor_flows.execute.measuring import Measures
 from conductor_flows.execute.notices import Notice, Tell, logged
-from conductor_flows.execute.plan import EdgePlan
-from conductor_flows.execute.spilled import SPILL_LOAD_FAILED, Spilled
+from conductor_flows.execute.planning.plan import EdgePlan
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.items import Invocation, Item
+from conductor_flows.execute.scheduling.spilled import SPILL_LOAD_FAILED, Spilled
 from conductor_flows.execute.values import Values
 
 

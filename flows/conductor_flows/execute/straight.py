@@ -21,10 +21,10 @@ from conductor_flows.execute.errors import (
     NodeFailed,
     TimeBudget,
 )
-from conductor_flows.execute.items import NEVER, Invocation, Item, Scope
 from conductor_flows.execute.outcomes import Halt, Halted, Value
-from conductor_flows.execute.plan import NodePlan
-from conductor_flows.execute.settling import NOTHING, Again, next_attempt, verdict
+from conductor_flows.execute.planning.plan import NodePlan
+from conductor_flows.execute.scheduling.items import NEVER, Invocation, Item, Scope
+from conductor_flows.execute.scheduling.settling import NOTHING, Again, next_attempt, verdict
 from conductor_flows.execute.watching import Watch
 from conductor_flows.execute.working import TURN
 

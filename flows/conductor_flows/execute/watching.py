@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from conductor_flows.execute.board import Board
 from conductor_flows.execute.errors import Cancelled, FlowError, NodeFailed
 from conductor_flows.execute.measuring import WHOLE, Depths, Measures
-from conductor_flows.execute.notices import STALL_S, Notice, Tell
-from conductor_flows.execute.plan import Plan
+from conductor_flows.execute.notices import Notice, Tell
+from conductor_flows.execute.planning.plan import STALL_S, Plan
+from conductor_flows.execute.scheduling.board import Board
 
 
 class Watch:

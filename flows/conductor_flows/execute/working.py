@@ -11,7 +11,6 @@ import asyncio
 from typing import Any, Final, Protocol
 
 from conductor_flows.execute.calling import Calls
-from conductor_flows.execute.core import Core
 from conductor_flows.execute.durability import Keeper, Running
 from conductor_flows.execute.errors import (
     FlowError,
@@ -20,9 +19,10 @@ from conductor_flows.execute.errors import (
     TimeBudget,
     Unroutable,
 )
-from conductor_flows.execute.items import Invocation
 from conductor_flows.execute.outcomes import Halt
-from conductor_flows.execute.settling import NOTHING, Again
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.items import Invocation
+from conductor_flows.execute.scheduling.settling import NOTHING, Again
 
 TURN: Final = 100
 """Calls after which a task lets others have the loop, though nothing waits."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from conductor_flows.execute.outcomes import Outcome
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 
 
 @dataclass(frozen=True, slots=True)

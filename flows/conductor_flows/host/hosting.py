@@ -17,7 +17,7 @@ from conductor_flows.durable.resume import Signal, resume
 from conductor_flows.durable.services import Durability
 from conductor_flows.execute.errors import DurabilityMissing, PortRefused
 from conductor_flows.execute.outcomes import Outcome, Streamed
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Program
 from conductor_flows.execute.runner import Invocation, Runner, default_ends
 from conductor_flows.execute.services import Services

@@ -21,9 +21,9 @@ from conductor_flows.capabilities.file_rows import FileRows
 from conductor_flows.capabilities.stores import RowBlobs
 from conductor_flows.durable.services import Durability, from_bindings
 from conductor_flows.execute.measures import Recorder
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.services import Services
 from conductor_flows.execute.spilling import SpillStore
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.ir.terms import SurfaceKind
 from conductor_sdk.clock import Clock
 

@@ -16,7 +16,7 @@ import msgspec
 from conductor_flows.durable.errors import CheckpointNotFound, TokenUsed
 from conductor_flows.durable.records import Checkpoint, Wait
 from conductor_flows.execute.errors import DurabilityMissing
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_packs.flows.carrying import changed
 from conductor_packs.flows.errors import AnswerMisplaced, FlowChanged, NotWaiting, RunUnknown
 from conductor_packs.flows.records import ENDED, Run, Waiting

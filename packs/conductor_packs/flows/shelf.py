@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from conductor_flows.execute.binding import Bound
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Program
 from conductor_flows.execute.runner import Runner, default_ends
 from conductor_flows.host.loading import load

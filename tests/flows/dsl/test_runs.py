@@ -25,7 +25,7 @@ from conductor_flows import (
 )
 from conductor_flows.execute.errors import CapabilitiesMissing, NodeFailed, PortRefused, TimeBudget
 from conductor_flows.execute.outcomes import Halt, Streamed, Value
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.runner import Invocation, Runner
 from conductor_flows.execute.services import Services
 from flow_orders import Reply, Request, answer, left, rest, right, route

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conductor_flows.execute.core import Core
-from conductor_flows.execute.frontier import Frontier, freeze
-from conductor_flows.execute.items import Invocation
-from conductor_flows.execute.plan import Plan
-from conductor_flows.execute.thawing import thaw
+from conductor_flows.execute.planning.plan import Plan
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.frontier import Frontier, freeze
+from conductor_flows.execute.scheduling.items import Invocation
+from conductor_flows.execute.scheduling.thawing import thaw
 from flow_pieces import FlowPieces, Function
 
 Segments = list[str]

@@ -30,7 +30,7 @@ from conductor_flows.durable.stores import RowCheckpointStore
 from conductor_flows.durable.timers import resume_due
 from conductor_flows.execute.errors import DurabilityMissing, FlowError, NodeFailed, PortRefused
 from conductor_flows.execute.outcomes import Halt, Halted, Value
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner
 from conductor_flows.execute.services import Services

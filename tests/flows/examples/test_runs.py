@@ -16,8 +16,8 @@ from conductor_flows.capabilities.bindings.lock import read
 from conductor_flows.capabilities.bindings.spec import Binding, parse_all
 from conductor_flows.execute.errors import CapabilitiesMissing, PortRefused, SurfaceUnsupported
 from conductor_flows.execute.outcomes import Streamed, Value
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.runner import Invocation, Runner
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.host.hooks import Call, Ended
 from conductor_flows.host.hosting import Host
 from conductor_flows.host.services import serving

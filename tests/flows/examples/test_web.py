@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from conductor_flows.capabilities.bindings.lock import read
-from conductor_flows.execute.surfaces import SERVED
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.host.hosting import Host
 from conductor_flows.host.services import serving
 from conductor_flows.host.web.application import application

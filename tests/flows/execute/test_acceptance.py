@@ -26,11 +26,11 @@ from conductor_flows.execute.errors import (
 )
 from conductor_flows.execute.instance import Instance
 from conductor_flows.execute.outcomes import Streamed, Value
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner, default_ends
 from conductor_flows.execute.services import Services
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.ir.model import Buffer, SurfaceIR
 from conductor_flows.ir.terms import NodeKind, SurfaceKind
 from flow_pieces import edge_ir, flow_ir, node_ir

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_flows.dsl.ports import port_of
-from conductor_flows.execute.core import Core
-from conductor_flows.execute.items import Invocation
-from conductor_flows.execute.plan import Plan
-from conductor_flows.execute.planning import Ends, compile_plan
+from conductor_flows.execute.planning.compiling import Ends, compile_plan
+from conductor_flows.execute.planning.plan import Plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation as Asked
 from conductor_flows.execute.runner import Runner, default_ends
+from conductor_flows.execute.scheduling.core import Core
+from conductor_flows.execute.scheduling.items import Invocation
 from conductor_flows.ir.model import EdgeIR, SurfaceIR
 from conductor_flows.ir.terms import NodeKind, Ordering, SurfaceKind
 from flow_pieces import FlowPieces, Function, edge_ir, flow_ir, node_ir

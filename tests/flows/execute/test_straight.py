@@ -16,7 +16,7 @@ from conductor_flows.dsl.ports import port_of
 from conductor_flows.execute.context import NodeContext
 from conductor_flows.execute.errors import Failure, NodeError, PortRefused
 from conductor_flows.execute.outcomes import Halt, Value
-from conductor_flows.execute.planning import Ends, compile_plan
+from conductor_flows.execute.planning.compiling import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner, default_ends
 from conductor_flows.execute.services import Services

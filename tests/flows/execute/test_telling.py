@@ -19,8 +19,9 @@ from conductor_flows.execute.errors import (
     NodeFailed,
 )
 from conductor_flows.execute.instance import Instance
-from conductor_flows.execute.notices import STALL_S, Notice, logged
+from conductor_flows.execute.notices import Notice, logged
 from conductor_flows.execute.outcomes import Halt, Streamed, Value
+from conductor_flows.execute.planning.plan import STALL_S
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner, default_ends
 from conductor_flows.execute.services import Services

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from conductor_flows import Flow, callback, node, trigger
 from conductor_flows.durable.ports import Ticket
 from conductor_flows.durable.services import in_memory
+from conductor_flows.execute.planning.surfaces import SERVED
 from conductor_flows.execute.services import Services
-from conductor_flows.execute.surfaces import SERVED
 from conductor_flows.host.hooks import Call, Ended
 from conductor_flows.host.hosting import Host
 from conductor_flows.host.web.application import WebHost, application

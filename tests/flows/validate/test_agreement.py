@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_flows.execute.errors import SurfaceInvalid
-from conductor_flows.execute.planning import Ends, compile_plan
+from conductor_flows.execute.planning.compiling import Ends, compile_plan
 from conductor_flows.ir.model import FlowIR
 from conductor_flows.ir.read import from_json
 from conductor_flows.validate.diagnostic import Severity

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from conductor_flows.execute.planning import Ends
+from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.runner import default_ends
 from conductor_flows.host.errors import RouteRefused, RoutesClash
 from conductor_flows.host.hosting import Host

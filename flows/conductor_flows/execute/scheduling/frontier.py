@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from conductor_flows.execute.board import Board
-from conductor_flows.execute.items import NEVER, Group, Invocation, Item, Scope
-from conductor_flows.execute.plan import Plan
-from conductor_flows.execute.routing import View
-from conductor_flows.execute.spilled import Spilled
+from conductor_flows.execute.planning.plan import Plan
+from conductor_flows.execute.scheduling.board import Board
+from conductor_flows.execute.scheduling.items import NEVER, Group, Invocation, Item, Scope
+from conductor_flows.execute.scheduling.routing import View
+from conductor_flows.execute.scheduling.spilled import Spilled
 
 Lane = str | int | float | bool | None
 

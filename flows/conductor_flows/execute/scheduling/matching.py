@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from conductor_flows.execute.items import Item
-from conductor_flows.execute.plan import Gather
+from conductor_flows.execute.planning.plan import Gather
+from conductor_flows.execute.scheduling.items import Item
 
 WAITING_MAX = 4096
 """Items that may wait for their others; beyond it the edges fill up instead."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, cast
 
 from conductor_flows.execute.errors import IfInvalid, SurfaceInvalid
-from conductor_flows.execute.plan import (
+from conductor_flows.execute.planning.plan import (
     Branch,
     EdgePlan,
     Expand,
@@ -26,7 +26,7 @@ from conductor_flows.execute.plan import (
     Retry,
     Window,
 )
-from conductor_flows.execute.pointers import Getter, getter
+from conductor_flows.execute.planning.pointers import Getter, getter
 from conductor_flows.ir.json_values import as_array, as_object
 from conductor_flows.ir.loops import body_exit
 from conductor_flows.ir.model import SurfaceIR

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from conductor_flows.execute.items import Item
-from conductor_flows.execute.plan import EdgePlan
+from conductor_flows.execute.planning.plan import EdgePlan
+from conductor_flows.execute.scheduling.items import Item
 
 _NO_LANES: Final[dict[Any, deque[Item]]] = {}
 _NO_TURNS: Final[deque[Any]] = deque()

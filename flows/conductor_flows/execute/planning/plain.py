@@ -7,7 +7,7 @@ a second way is involved, there is no such step.
 
 from __future__ import annotations
 
-from conductor_flows.execute.plan import EdgePlan, NodePlan, Plan
+from conductor_flows.execute.planning.plan import EdgePlan, NodePlan, Plan
 
 
 def slides_of(plan: Plan) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from conductor_flows.execute.items import Item
-from conductor_flows.execute.plan import Window
+from conductor_flows.execute.planning.plan import Window
+from conductor_flows.execute.scheduling.items import Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from conductor_flows.execute.board import Board, NodeState
-from conductor_flows.execute.items import NEVER, Invocation
+from conductor_flows.execute.scheduling.board import Board, NodeState
+from conductor_flows.execute.scheduling.items import NEVER, Invocation
 
 
 class Slider:

@@ -7,10 +7,10 @@ Refusal: it ends nothing.
 
 from __future__ import annotations
 
-from conductor_flows.execute.board import Board, NodeState
-from conductor_flows.execute.items import NEVER, Invocation, Item
-from conductor_flows.execute.matching import Matching
-from conductor_flows.execute.plan import GROUPS_MAX, Gather
+from conductor_flows.execute.planning.plan import GROUPS_MAX, Gather
+from conductor_flows.execute.scheduling.board import Board, NodeState
+from conductor_flows.execute.scheduling.items import NEVER, Invocation, Item
+from conductor_flows.execute.scheduling.matching import Matching
 
 Found = tuple[tuple[Item, ...], tuple[int, ...]]
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from conductor_flows.execute.board import Board, NodeState
 from conductor_flows.execute.errors import Failure, NodeFailed, TimeBudget, Unroutable
-from conductor_flows.execute.items import NEVER, Group, Invocation, Item
-from conductor_flows.execute.plan import Loop, NodePlan
-from conductor_flows.execute.routing import Output, chosen, elements, follow
+from conductor_flows.execute.planning.plan import Loop, NodePlan
+from conductor_flows.execute.scheduling.board import Board, NodeState
+from conductor_flows.execute.scheduling.items import NEVER, Group, Invocation, Item
+from conductor_flows.execute.scheduling.routing import Output, chosen, elements, follow
 
 NOTHING: Final = object()
 """What a node gives that gives nothing."""

@@ -14,14 +14,14 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from conductor_flows.execute.items import Group, Invocation, Item, Scope
-from conductor_flows.execute.lanes import Lanes
-from conductor_flows.execute.matching import Matching
-from conductor_flows.execute.pacing import Bucket
-from conductor_flows.execute.plan import EdgePlan, NodePlan, Plan
-from conductor_flows.execute.pointers import Missing
-from conductor_flows.execute.routing import Output, View
-from conductor_flows.execute.windows import Closed, Windows
+from conductor_flows.execute.planning.plan import EdgePlan, NodePlan, Plan
+from conductor_flows.execute.planning.pointers import Missing
+from conductor_flows.execute.scheduling.items import Group, Invocation, Item, Scope
+from conductor_flows.execute.scheduling.lanes import Lanes
+from conductor_flows.execute.scheduling.matching import Matching
+from conductor_flows.execute.scheduling.pacing import Bucket
+from conductor_flows.execute.scheduling.routing import Output, View
+from conductor_flows.execute.scheduling.windows import Closed, Windows
 
 DEAD_KEPT = 1000
 TIMERS_LEAST = 1024

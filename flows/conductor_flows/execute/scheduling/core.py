@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from conductor_flows.execute.board import Board
 from conductor_flows.execute.errors import Failure, NodeFailed
-from conductor_flows.execute.items import Invocation, Item, Scope
-from conductor_flows.execute.plan import Plan
-from conductor_flows.execute.routing import View
-from conductor_flows.execute.settling import Again, Settler
-from conductor_flows.execute.sliding import Slider
-from conductor_flows.execute.starting import Starter
+from conductor_flows.execute.planning.plan import Plan
+from conductor_flows.execute.scheduling.board import Board
+from conductor_flows.execute.scheduling.items import Invocation, Item, Scope
+from conductor_flows.execute.scheduling.routing import View
+from conductor_flows.execute.scheduling.settling import Again, Settler
+from conductor_flows.execute.scheduling.sliding import Slider
+from conductor_flows.execute.scheduling.starting import Starter
 
 
 class Core:

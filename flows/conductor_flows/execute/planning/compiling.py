@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from conductor_flows.execute.errors import SurfaceInvalid, SurfaceUnsupported, UnknownAlias
-from conductor_flows.execute.plain import chain_of, slides_of
-from conductor_flows.execute.plan import (
+from conductor_flows.execute.planning.plain import chain_of, slides_of
+from conductor_flows.execute.planning.plan import (
     CAPTURE_CAPACITY,
     EDGE_CAPACITY,
     INPUT_CAPACITY,
@@ -24,8 +24,8 @@ from conductor_flows.execute.plan import (
     Retry,
     Spill,
 )
-from conductor_flows.execute.pointers import Getter, getter
-from conductor_flows.execute.surfaces import SERVED, apply
+from conductor_flows.execute.planning.pointers import Getter, getter
+from conductor_flows.execute.planning.surfaces import SERVED, apply
 from conductor_flows.ir.durations import millis
 from conductor_flows.ir.model import EdgeIR, FlowIR, NodeIR
 from conductor_flows.ir.rich import RetryBackoff

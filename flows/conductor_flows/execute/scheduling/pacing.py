@@ -5,8 +5,7 @@ Promise: never more than `burst` at once and `per_s` a second in the long run. R
 
 from __future__ import annotations
 
-from conductor_flows.execute.notices import STALL_S
-from conductor_flows.execute.plan import Rate
+from conductor_flows.execute.planning.plan import STALL_S, Rate
 
 INF = float("inf")
 

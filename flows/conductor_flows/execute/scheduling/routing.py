@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_flows.execute.errors import Unroutable
-from conductor_flows.execute.items import Item
-from conductor_flows.execute.plan import Branch, NodePlan
-from conductor_flows.execute.pointers import Getter, Missing
+from conductor_flows.execute.planning.plan import Branch, NodePlan
+from conductor_flows.execute.planning.pointers import Getter, Missing
+from conductor_flows.execute.scheduling.items import Item
 from conductor_flows.ir.json_values import as_array
 
 View = Callable[[int, Any], Any]

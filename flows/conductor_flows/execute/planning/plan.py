@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from conductor_flows.execute.pointers import Getter
+from conductor_flows.execute.planning.pointers import Getter
 from conductor_flows.ir.model import NodeIR
 
 EDGE_CAPACITY = 32
@@ -18,6 +18,8 @@ INPUT_CAPACITY = 8
 CAPTURE_CAPACITY = 8
 GROUPS_MAX = 8
 """Groups of a for_each, or items of a loop, that may be under way at once."""
+STALL_S = 30.0
+"""Seconds without a spare moment after which a run is said to stall."""
 
 OnFailure = Literal["fail", "continue", "dead_letter"]
 OnFull = Literal["backpressure", "drop_oldest", "drop_newest", "dead_letter"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from conductor_flows.execute.board import Board, NodeState
-from conductor_flows.execute.frontier import (
+from conductor_flows.execute.planning.pointers import Missing
+from conductor_flows.execute.scheduling.board import Board, NodeState
+from conductor_flows.execute.scheduling.frontier import (
     Frontier,
     FrozenItem,
     FrozenScope,
@@ -17,9 +18,8 @@ from conductor_flows.execute.frontier import (
     FrozenWindow,
     shape,
 )
-from conductor_flows.execute.items import Group, Invocation, Item, Scope
-from conductor_flows.execute.pointers import Missing
-from conductor_flows.execute.routing import Output
+from conductor_flows.execute.scheduling.items import Group, Invocation, Item, Scope
+from conductor_flows.execute.scheduling.routing import Output
 
 
 class Decode(Protocol):

@@ -1,0 +1,1 @@
+"""What runs next: pure, without clock, task or wait."""
