@@ -6,12 +6,10 @@ characters in data. Refusal: nothing is printed here.
 
 from __future__ import annotations
 
-import re
-
 from conductor_sdk.clock import from_epoch_ms, wire_time
+from conductor_sdk.terminal_text import clean
 from conductor_server.activity import Activity, EventRef
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = 12
 
 
@@ -20,7 +18,7 @@ def lines(record: Activity) -> list[str]:
     head = f"{wire_time(from_epoch_ms(record.at_ms))[11:]}  {record.what:<{_WORD}}"
     where = f"  {record.workspace}" if record.workspace else ""
     said = [_event(event) for event in record.events] or [record.detail]
-    return [_CONTROL.sub("�", f"{head}{where}  {text}".rstrip()) for text in said]
+    return [clean(f"{head}{where}  {text}".rstrip()) for text in said]
 
 
 def _event(event: EventRef) -> str:

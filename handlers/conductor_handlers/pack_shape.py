@@ -42,6 +42,11 @@ def _wrong(pack: Any) -> Iterator[tuple[str, str]]:
             f"toolset is of type {_kind(pack.toolset)}",
             "a function of the configuration, or none",
         )
+    if pack.tools_in is not None and not callable(pack.tools_in):
+        yield (
+            f"tools_in is of type {_kind(pack.tools_in)}",
+            "a function of the configuration and the workspace, or none",
+        )
     if not _is_texts(pack.provides):
         yield f"provides is {pack.provides!r}", "surfaces as a list of strings"
     if not isinstance(pack.handlers, Mapping):

@@ -120,3 +120,25 @@ class SidecarUnreachable(ConductorError):
     retryable = True
     default_hint = "start it: conductor sidecar"
     exit_code = Exit.UNAVAILABLE
+
+
+class UsageWrong(ConductorError):
+    """The command line is not right."""
+
+    code = "USAGE"
+    default_hint = "add --help to the command"
+    exit_code = Exit.USAGE
+
+
+class SystemRefused(ConductorError):
+    """The operating system refused."""
+
+    code = "SYSTEM_REFUSED"
+    default_hint = "look at the path, its permissions and the disk: conductor doctor"
+
+
+class Unexpected(ConductorError):
+    """Something went wrong that nobody thought of."""
+
+    code = "UNEXPECTED"
+    default_hint = "see where: set CONDUCTOR_TRACEBACK=1 and run the command again"

@@ -91,6 +91,9 @@ class ToolManifest(ManifestPart):
     deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None
     """How long a call may take; the configuration's `tools.deadline_s` where it is not said."""
     input_schema: Mapping[str, Any] | None = None
+    input_check: Literal["host", "tool"] = "host"
+    """Who checks the input: the host, by `input_schema`; or the tool itself, where the schema may
+    have changed since it was listed. The host then takes any object."""
     output_schema: Mapping[str, Any] | None = None
 
 

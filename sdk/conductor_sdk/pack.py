@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from conductor_sdk.context import PackContext
@@ -19,6 +20,15 @@ from conductor_sdk.webhook import WebhookReceiver
 
 def _itself(ctx: PackContext) -> Any:
     return ctx
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLeftOut:
+    """A tool that a workspace asks for and that cannot be offered."""
+
+    name: str
+    why: str
+    """One line, for whoever lists the tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,11 @@ class Pack:
     """A coroutine that runs while the daemon does; cancelled at drain, restarted if it fails."""
     toolset: Callable[[Mapping[str, Any]], Sequence[ToolManifest]] | None = None
     """The tools for a configuration, in place of the manifest's; None: the manifest's."""
+    tools_in: Callable[[Mapping[str, Any], Path], Sequence[ToolManifest | ToolLeftOut]] | None = (
+        None
+    )
+    """More tools: those that a configuration makes of what stands in a workspace, whose root it is
+    given. Asked whenever tools are collected, on any thread; what it leaves out it says."""
     webhooks: Mapping[str, WebhookReceiver] = field(default_factory=dict[str, WebhookReceiver])
     """Receivers of `POST /hooks/<slug>/<name>`, by name; `*` takes the names without one."""
     provides: Sequence[str] = ()

@@ -92,14 +92,6 @@ class ExpectationFailed(ConductorError):
     exit_code = Exit.EXPECTATION
 
 
-class UsageWrong(ConductorError):
-    """The command line is not right."""
-
-    code = "USAGE"
-    default_hint = "run: conductor --help"
-    exit_code = Exit.USAGE
-
-
 class CallLost(ConductorError):
     """The sidecar went away during the call, so whether the tool ran is not known."""
 
@@ -120,17 +112,3 @@ class PackCommandBroken(ConductorError):
 
     code = "PACK_COMMAND_BROKEN"
     default_hint = "reinstall the distribution that brings it, or remove it"
-
-
-class SystemRefused(ConductorError):
-    """The operating system refused."""
-
-    code = "SYSTEM_REFUSED"
-    default_hint = "look at the path, its permissions and the disk: conductor doctor"
-
-
-class Unexpected(ConductorError):
-    """Something went wrong that nobody thought of."""
-
-    code = "UNEXPECTED"
-    default_hint = "see where: set CONDUCTOR_TRACEBACK=1 and run the command again"

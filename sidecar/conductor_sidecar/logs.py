@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterable, MutableMapping
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.secret import Secret
+from conductor_sdk.terminal_text import clean as cleaned
 from conductor_sidecar.log_limits import Limiter
 from conductor_sidecar.log_redaction import LOGS
 
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
     from conductor_sidecar.settings import LogSettings
 
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-"""What moves a cursor, ends a line, turns text around, or is no character at all."""
 TEXT_MAX = 4000
 """Characters of one text."""
 FIELDS_MAX = 40
@@ -207,4 +203,4 @@ def _foreign(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    return _CONTROL.sub("\ufffd", text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…")
+    return cleaned(text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…")

@@ -112,6 +112,11 @@ class BoundPacks:
         return self.load.routes
 
     @property
+    def workspace(self) -> Path:
+        """The workspace's root."""
+        return self._around.workspace
+
+    @property
     def rooms(self) -> Mapping[str, PackRoom]:
         """What the tools of each pack run in now, by slug."""
         return self.load.rooms

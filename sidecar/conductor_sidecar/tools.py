@@ -44,8 +44,9 @@ class Tools:
         self._clock = clock
 
     def adopt(
-        self, catalogue: Catalogue, rooms: Mapping[str, PackRoom], settings: Settings
-    ) -> None:
+        self, catalogue: Catalogue | LateCatalogue, rooms: Mapping[str, PackRoom],
+        settings: Settings,
+    ) -> None:  # fmt: skip
         """Take over other packs and settings; calls that run end in what they began in."""
         self.host.adopt(catalogue, rooms, host_settings(settings))
         self._settings = settings
@@ -104,7 +105,8 @@ def build_tools(
 ) -> Tools:  # fmt: skip
     """Build the host of the loaded packs and open their `ctx.tools`."""
     host = ToolHost(
-        LateCatalogue(lambda: packs_catalogue(packs.registry, settings)), packs.rooms,
+        LateCatalogue(lambda: packs_catalogue(packs.registry, settings, root=packs.workspace)),
+        packs.rooms,
         HostPorts(stores.approvals, stores.results, stores.journal, events),
         subject=subject, settings=host_settings(settings), clock=clock,
         log=get_logger(part="tools"), times=times,
@@ -114,16 +116,19 @@ def build_tools(
 
 
 def packs_catalogue(
-    registry: Registry, settings: Settings, toolset: str | None = None
+    registry: Registry, settings: Settings, toolset: str | None = None, *, root: Path | None = None
 ) -> Catalogue:
-    """Return the tools of the loaded packs as they are configured, or with another tool set."""
+    """Return the tools of the loaded packs as they are configured, or with another tool set.
+
+    With the root of a workspace also those that packs make of what stands in it.
+    """
     from conductor_handlers.toolhost.catalogue import build_catalogue
 
     override = {} if toolset is None else {"toolset": toolset}
     configs: Mapping[str, Mapping[str, Any]] = {
         pack.slug: {**pack_config(pack, settings), **override} for pack in registry.packs
     }
-    return build_catalogue(registry, configs)
+    return build_catalogue(registry, configs, root)
 
 
 def listings_without_host(
@@ -135,7 +140,7 @@ def listings_without_host(
     """
     from conductor_handlers.toolhost.gate import Gates
 
-    catalogue = packs_catalogue(registry, settings, toolset)
+    catalogue = packs_catalogue(registry, settings, toolset, root=root)
     gates = Gates(host_settings(settings), {pack.slug: root for pack in registry.packs})
     found = [
         gates.of(tool, None).listing()

@@ -1,9 +1,10 @@
 """What a pack's modules import, read from their syntax trees.
 
-Promise: a module may import the standard library, `conductor_sdk`, its own pack and what the
-pack's distribution declares; imports inside functions and `import_module("…")` count too. Tests
-are not read, so no module may import one. Refusal: nothing is imported to find out, and code that
-builds the name of a module is refused, since nobody can say what it imports.
+Promise: a module may import the standard library, `conductor_sdk`, `conductor_terminal` for its
+commands, its own pack and what the pack's distribution declares; imports inside functions and
+`import_module("…")` count too. Tests are not read, so no module may import one. Refusal:
+nothing is imported to find out, and code that builds the name of a module is refused, since nobody
+can say what it imports.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from conductor_handlers.pack_lint.verdict import Check, Finding, checked
 from conductor_sdk.pack_hash import APART, NotHashable, pack_files
 
 TITLE = "import boundaries"
-SDK = "conductor_sdk"
+PUBLIC = frozenset({"conductor_sdk", "conductor_terminal"})
 OURS = "conductor_"
 HOSTS = frozenset({("conductor_packs.flows", "conductor_flows")})
 """Built-in packs that stand on a layer of ours, and that layer: its flows run in it."""
@@ -60,7 +61,7 @@ class Bounds:
                 return f"imports {modules[0]}, a tool's directory that is not hashed"
             tests = [step for step in modules if is_test(step)]
             return f"imports {tests[0]}, a test of the pack" if tests else None
-        if top in sys.stdlib_module_names or top == SDK or (self.place.package, top) in HOSTS:
+        if top in sys.stdlib_module_names or top in PUBLIC or (self.place.package, top) in HOSTS:
             return None
         if top.startswith(OURS):
             return f"imports {module}, which is not conductor_sdk and not in the pack"

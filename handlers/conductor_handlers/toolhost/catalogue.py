@@ -14,12 +14,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from conductor_handlers.errors import describe
 from conductor_handlers.registry import LoadedPack, Registry
 from conductor_handlers.toolhost.records import Listing
 from conductor_sdk.manifest_tools import PolicyManifest, ToolManifest
+from conductor_sdk.pack import ToolLeftOut
 from conductor_sdk.tool import Tool
 from conductor_sdk.tool_entry import ToolUnavailable, load_entry
 from conductor_sdk.tool_schema import Schema
@@ -37,6 +40,8 @@ class ToolProblem:
     tool: str
     """Empty where the pack's whole tool set is meant."""
     message: str
+    left_out: bool = False
+    """The pack itself leaves it out, for what it found in the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class CatalogueTool:
     def _prepared(self) -> Ready:
         manifest = self.manifest
         try:
-            taken = Schema(manifest.input_schema or ANY_OBJECT, strict=True)
+            taken = Schema(input_schema(manifest), strict=True)
             given = None if manifest.output_schema is None else Schema(manifest.output_schema)
         except ValueError as error:
             raise ToolUnavailable(f"a schema of {self.name} is invalid: {error}") from None
@@ -106,6 +111,12 @@ class CatalogueTool:
         )  # fmt: skip
 
 
+def input_schema(manifest: ToolManifest) -> Mapping[str, Any]:
+    """Return what the host checks a tool's input by."""
+    own = manifest.input_schema if manifest.input_check == "host" else None
+    return own or ANY_OBJECT
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The tools of one daemon. Look-ups are one dict access."""
@@ -119,19 +130,23 @@ class Catalogue:
         return self.tools.get(name)
 
 
-def build_catalogue(registry: Registry, configs: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+def build_catalogue(
+    registry: Registry, configs: Mapping[str, Mapping[str, Any]], root: Path | None = None
+) -> Catalogue:
     """Collect the tools of all loaded packs, in the order of their slugs. Never raises.
 
     Args:
         registry: The loaded packs.
         configs: The packs' sections of the configuration, by slug.
+        root: The workspace; without one nothing is offered that stands in it.
     """
     tools: dict[str, CatalogueTool] = {}
     mcp_names: dict[str, str] = {}
     problems: list[ToolProblem] = []
     for pack in registry.packs:
         config = configs.get(pack.slug, {})
-        for tool in _tools(pack, config, problems):
+        found = _tools(pack, config, problems)
+        for tool in chain(found, _tools_in(pack, config, root, problems)):
             refusal = _refusal(tool, pack.slug, tools, mcp_names)
             if refusal is not None:
                 problems.append(ToolProblem(pack.slug, tool.name, refusal))
@@ -161,6 +176,28 @@ def _tools(
         else:
             text = f"toolset: a {type(manifest).__name__} is no ToolManifest"
             problems.append(ToolProblem(pack.slug, "", text))
+
+
+def _tools_in(
+    pack: LoadedPack, config: Mapping[str, Any], root: Path | None, problems: list[ToolProblem]
+) -> Iterator[CatalogueTool]:
+    if pack.pack.tools_in is None or root is None:
+        return
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            chosen: Iterable[Any] = list(pack.pack.tools_in(config, root))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code: anything may come
+        problems.append(ToolProblem(pack.slug, "", f"tools_in: {describe(error)}"))
+        return
+    for each in chosen:
+        match each:
+            case ToolManifest():
+                yield CatalogueTool(pack, each)
+            case ToolLeftOut(name, why):
+                problems.append(ToolProblem(pack.slug, name, why, left_out=True))
+            case _:
+                text = f"tools_in: a {type(each).__name__} is no ToolManifest"
+                problems.append(ToolProblem(pack.slug, "", text))
 
 
 def _refusal(

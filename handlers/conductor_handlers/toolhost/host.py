@@ -71,6 +71,11 @@ class ToolHost:
         if self._made is not None:
             self._made.adopt(self._given)
 
+    @property
+    def offered(self) -> Catalogue | LateCatalogue:
+        """The tools that it offers."""
+        return self._given.catalogue
+
     async def settled(self, packs: Collection[str], timeout_s: float) -> bool:
         """Wait for the calls of these packs' tools to end; tells whether they did in time."""
         return self._made is None or await self._made.settled(packs, timeout_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from conductor_sdk.manifest_tools import ToolManifest
@@ -47,9 +48,8 @@ class HarnessTools:
 
     def __init__(self, pack: Pack, config: Mapping[str, Any]) -> None:
         slug = pack.manifest.slug
-        tools = pack.manifest.tools if pack.toolset is None else pack.toolset(config)
-        self.manifests = {tool.name: tool for tool in tools}
-        """The pack's tools for its configuration, by name."""
+        self._pack = pack
+        self._config = config
         self._as_pack = ToolCaller(actor=f"pack:{slug}", surface="pack")
         self._schemas: dict[str, tuple[Schema, Schema | None]] = {}
         self._answers: dict[tuple[str, str, str], tuple[bytes, ToolOutput]] = {}
@@ -59,6 +59,17 @@ class HarnessTools:
         """Say what the tools are given."""
         self._context = context
         self._own = own
+
+    @cached_property
+    def manifests(self) -> Mapping[str, ToolManifest]:
+        """The pack's tools for its configuration and workspace, by name; the first of a name."""
+        pack, found = self._pack, dict[str, ToolManifest]()
+        tools = pack.manifest.tools if pack.toolset is None else pack.toolset(self._config)
+        more = () if pack.tools_in is None else pack.tools_in(self._config, self._context.workspace)
+        for each in (*tools, *more):
+            if isinstance(each, ToolManifest):
+                found.setdefault(each.name, each)
+        return found
 
     async def call(
         self, tool: str, input: Mapping[str, Any] | None = None, *,  # noqa: A002  the wire's word
@@ -122,7 +133,8 @@ class HarnessTools:
     def _schemas_of(self, tool: ToolManifest) -> tuple[Schema, Schema | None]:
         if tool.name not in self._schemas:
             output = None if tool.output_schema is None else Schema(tool.output_schema)
-            taken = Schema(tool.input_schema or ANY_OBJECT, strict=True)
+            own = tool.input_schema if tool.input_check == "host" else None
+            taken = Schema(own or ANY_OBJECT, strict=True)
             self._schemas[tool.name] = (taken, output)
         return self._schemas[tool.name]
 

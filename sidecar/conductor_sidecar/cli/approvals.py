@@ -43,8 +43,8 @@ def list_(
     from urllib.parse import urlencode
 
     from conductor_sidecar.approvals import approval_json
-    from conductor_sidecar.cli.output import print_json, print_table
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json, print_table
 
     wanted = () if everything else states or ("pending",)
     reach = Reach(workspace)
@@ -76,8 +76,8 @@ def show(request_id: str, workspace: Path, as_json: bool) -> None:
     from urllib.parse import quote
 
     from conductor_sidecar.approvals import approval_json
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     reach = Reach(workspace)
 
@@ -126,9 +126,10 @@ def _decide(
 ) -> None:  # fmt: skip
     from urllib.parse import quote
 
+    from conductor_sdk.terminal_text import clean
     from conductor_sidecar.approvals import approval_json
-    from conductor_sidecar.cli.output import clean, print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     reach = Reach(workspace)
     body = {"reason": reason, "dry_run": dry_run}
@@ -151,7 +152,7 @@ def _decide(
 
 
 def _show(found: dict[str, Any]) -> None:
-    from conductor_sidecar.cli.output import clean
+    from conductor_sdk.terminal_text import clean
 
     names = {
         "request_id": "request", "state": "state", "tool": "tool", "actor": "asked by",

@@ -45,8 +45,8 @@ def backup(target: Path, workspace: Path, *, with_credential: bool, as_json: boo
     """
     from conductor_sdk.clock import SystemClock
     from conductor_sidecar.backup.take import name_file, take_backup
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     reach, clock = Reach(workspace), SystemClock()
     file = name_file(target.absolute(), reach.workspace, clock)
@@ -99,7 +99,7 @@ def restore(
     from conductor_sdk.clock import SystemClock
     from conductor_sdk.workspace import resolve_workspace
     from conductor_sidecar.backup.restore import restore_backup
-    from conductor_sidecar.cli.output import print_json
+    from conductor_terminal.printing import print_json
 
     found = resolve_workspace(workspace)
     found.create()
@@ -153,7 +153,8 @@ def _snapshot(workspace: Any, copy: Path) -> None:
 
 
 def _show_taken(done: Taken) -> None:
-    from conductor_sidecar.cli.output import clean, size
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import size
 
     click.echo(f"{clean(str(done.file))}, {size(done.bytes)}")
     _show_manifest(done.manifest)
@@ -162,7 +163,8 @@ def _show_taken(done: Taken) -> None:
 
 
 def _show_manifest(manifest: Manifest) -> None:
-    from conductor_sidecar.cli.output import clean, size
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import size
 
     where = f"#{manifest.sequence} of epoch {clean(manifest.epoch) or '-'}"
     click.echo(f"of             {manifest.created}, cursor {where}")
@@ -176,7 +178,7 @@ def _show_manifest(manifest: Manifest) -> None:
 
 
 def _show_restored(done: Restored, *, dry_run: bool) -> None:
-    from conductor_sidecar.cli.output import clean
+    from conductor_sdk.terminal_text import clean
 
     _show_manifest(done.manifest)
     journal = f"{done.entries_now} entries now, {done.manifest.journal_entries} in the backup"

@@ -18,11 +18,7 @@ def completion(shell: str) -> None:
     zsh:   eval "$(conductor completion zsh)"        in ~/.zshrc
     fish:  conductor completion fish | source        in config.fish
     """
-    from click.shell_completion import get_completion_class
-
     from conductor_sidecar.cli.main import cli
+    from conductor_terminal.shell import completion_script
 
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.BadParameter(shell)
-    click.echo(kind(cli, {}, "conductor", "_CONDUCTOR_COMPLETE").source())
+    click.echo(completion_script("conductor", cli, shell))

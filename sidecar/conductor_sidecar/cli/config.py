@@ -43,8 +43,8 @@ def show(
     import os
 
     from conductor_sdk.workspace import resolve_workspace
-    from conductor_sidecar.cli.output import print_json, print_table
     from conductor_sidecar.config import describe_settings, load_configuration
+    from conductor_terminal.printing import print_json, print_table
 
     if defaults:
         described = describe_settings()

@@ -38,9 +38,9 @@ def list_(workspace: Path, as_json: bool, kind: str | None, limit: int, after: i
     """List dead letters, oldest first."""
     from urllib.parse import urlencode
 
-    from conductor_sidecar.cli.output import print_json, print_table
     from conductor_sidecar.cli.reach import Reach
     from conductor_sidecar.dead_letter_json import letter_json
+    from conductor_terminal.printing import print_json, print_table
 
     reach = Reach(workspace)
     query = {"limit": limit, "after": after, **({"kind": kind} if kind else {})}
@@ -75,9 +75,10 @@ def show(event_id: str, workspace: Path, as_json: bool) -> None:
     """Show one dead letter with its payload and its error."""
     from urllib.parse import quote
 
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_sdk.terminal_text import clean
     from conductor_sidecar.cli.reach import Reach
     from conductor_sidecar.dead_letter_json import letter_json
+    from conductor_terminal.printing import print_json
 
     reach = Reach(workspace)
 
@@ -127,8 +128,9 @@ def _change(
     verb: str, past: str, *, event_ids: tuple[str, ...], kind: str | None, everything: bool,
     dry_run: bool, workspace: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_sdk.terminal_text import clean
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     if bool(event_ids) == everything:
         raise click.UsageError(f"name the events to {verb}, or give --all")

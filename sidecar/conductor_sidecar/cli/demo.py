@@ -45,10 +45,11 @@ def demo(forever: bool, as_json: bool) -> None:
 
 
 async def _run(directory: Any, *, forever: bool, as_json: bool) -> None:
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_sdk.terminal_text import clean
     from conductor_sidecar.cli.status import show
     from conductor_sidecar.playground import playground
     from conductor_sidecar.tour import Tour
+    from conductor_terminal.printing import print_json
 
     steps: list[dict[str, str]] = []
 
@@ -99,7 +100,7 @@ async def _flow(ground: Playground) -> None:
 
 
 async def _watch_conductor(ground: Playground) -> None:
-    from conductor_sidecar.cli.output import clean
+    from conductor_sdk.terminal_text import clean
 
     async for activity in ground.conductor.watch():
         for event in activity.events:
@@ -107,8 +108,8 @@ async def _watch_conductor(ground: Playground) -> None:
 
 
 async def _watch_sidecar(ground: Playground) -> None:
+    from conductor_sdk.terminal_text import clean
     from conductor_sidecar.activity_stream import follow_async
-    from conductor_sidecar.cli.output import clean
 
     async for item in follow_async(ground.workspace):
         text = "  ".join(part for part in (item.kind, item.event_id, item.detail) if part)

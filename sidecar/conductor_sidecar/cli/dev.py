@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conductor_sdk.terminal_text import clean
 from conductor_sidecar.cli.dev_mqtt import beside
 from conductor_sidecar.cli.dev_options import (
     DIRECTORY,
@@ -21,8 +22,8 @@ from conductor_sidecar.cli.dev_options import (
 )
 from conductor_sidecar.cli.dev_tokens import token
 from conductor_sidecar.cli.options import json_option, traceparent_option
-from conductor_sidecar.cli.output import clean, print_json, print_line, print_table
 from conductor_sidecar.cli.push import parse_payload
+from conductor_terminal.printing import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from conductor_server.dev_client import DevClient

@@ -13,7 +13,7 @@ import click
 
 from conductor_sidecar.cli.dev_options import with_client
 from conductor_sidecar.cli.options import json_option
-from conductor_sidecar.cli.output import print_json, print_table
+from conductor_terminal.printing import print_json, print_table
 
 if TYPE_CHECKING:
     from conductor_server.dev_client import DevClient

@@ -59,9 +59,9 @@ def diagnose(
     from conductor_sdk.clock import SystemClock
     from conductor_sdk.workspace import resolve_workspace
     from conductor_sidecar.checkup.scene import Scene
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.diagnosis.bundle import write_bundle
     from conductor_sidecar.diagnosis.parts import PARTS, log_part
+    from conductor_terminal.printing import print_json
 
     parts = [*PARTS, *([log_part(log_file)] if log_file else [])]
     known = {part.key for part in parts}
@@ -83,7 +83,8 @@ def diagnose(
 def _show(done: Written) -> None:
     import textwrap
 
-    from conductor_sidecar.cli.output import WIDTH, clean, print_table, size
+    from conductor_sdk.terminal_text import WIDTH, clean
+    from conductor_terminal.printing import print_table, size
 
     click.echo(f"{clean(str(done.file))}, {size(done.bytes)}\n")
     rows = [

@@ -77,7 +77,7 @@ def _refuse_unknown(only: Sequence[str]) -> None:
 
 def _list(only: Sequence[str], *, as_json: bool) -> None:
     from conductor_sidecar.checkup.registry import CHECKS
-    from conductor_sidecar.cli.output import print_json, print_table
+    from conductor_terminal.printing import print_json, print_table
 
     chosen = [check for check in CHECKS if not only or {check.id, check.group} & set(only)]
     if as_json:
@@ -101,7 +101,7 @@ def _agreed(check: Check, *, as_json: bool) -> bool:
 
 
 def _show(results: Sequence[Result], *, as_json: bool) -> None:
-    from conductor_sidecar.cli.output import print_json, print_table
+    from conductor_terminal.printing import print_json, print_table
 
     counts = {state: sum(1 for each in results if each.state == state) for state in MARKS}
     if as_json:

@@ -38,9 +38,10 @@ def enroll(
     import asyncio
 
     from conductor_sdk.clock import SystemClock
+    from conductor_sdk.terminal_text import clean
     from conductor_sdk.workspace import resolve_workspace
     from conductor_sidecar import app, enrollment
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_terminal.printing import print_json
 
     target = resolve_workspace(workspace)
     base = enrollment.check_url(url, allow_plaintext=allow_plaintext)

@@ -28,9 +28,10 @@ def events(workspace: Path, as_json: bool, kind: str | None, count: int | None) 
     Needs a running daemon: without one nothing happens, and `conductor explain EVENT_ID` tells
     what did. Stops on Ctrl-C.
     """
+    from conductor_sdk.terminal_text import clean
     from conductor_sdk.workspace import resolve_workspace
     from conductor_sidecar.activity_stream import follow
-    from conductor_sidecar.cli.output import clean, print_line
+    from conductor_terminal.printing import print_line
 
     shown = 0
     with contextlib.suppress(KeyboardInterrupt):

@@ -30,8 +30,8 @@ def explain(event_id: str, workspace: Path, as_json: bool) -> None:
 
     import msgspec
 
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     reach = Reach(workspace)
 
@@ -54,7 +54,8 @@ def explain(event_id: str, workspace: Path, as_json: bool) -> None:
 
 def _print(story: dict[str, Any]) -> None:
     from conductor_sdk.clock import from_epoch_ms, wire_time
-    from conductor_sidecar.cli.output import clean, print_table
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_table
 
     click.echo(clean(f"{story['event_id']}  {story['kind']}"))
     click.echo(clean(f"{story['direction']}, {story['state']}"))

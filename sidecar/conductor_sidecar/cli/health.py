@@ -29,8 +29,8 @@ def health(check: str | None, workspace: Path, as_json: bool) -> None:
 
     Exit code 0: it is so; 1: it is not; 69: no sidecar answers.
     """
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     report = Reach(workspace).request("GET", "/v1/health")
     if as_json:
@@ -44,7 +44,7 @@ def health(check: str | None, workspace: Path, as_json: bool) -> None:
 
 def show(name: str, answer: dict[str, Any]) -> None:
     """Print one answer for people."""
-    from conductor_sidecar.cli.output import clean
+    from conductor_sdk.terminal_text import clean
 
     click.echo(f"{name:<13} {'yes' if answer['ok'] else 'no'}")
     for reason in answer["reasons"]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conductor_sdk.terminal_text import clean
 from conductor_sidecar.cli.options import json_option, traceparent_option, workspace_option
-from conductor_sidecar.cli.output import clean, print_json, print_line
+from conductor_terminal.printing import print_json, print_line
 
 if TYPE_CHECKING:
     from conductor_sdk.workspace import Workspace

@@ -80,7 +80,7 @@ def verify(
 
         verdict = verify_original_file(original, heads)
     if as_json:
-        from conductor_sidecar.cli.output import print_json
+        from conductor_terminal.printing import print_json
 
         print_json(verdict)
     else:

@@ -78,7 +78,7 @@ def anchor(workspace: Path, written: Path | None, compared: Path | None, *, as_j
 
     if compared is not None:
         from conductor_sidecar.cli.log_print import print_verdict
-        from conductor_sidecar.cli.output import print_json
+        from conductor_terminal.printing import print_json
 
         verdict = asyncio.run(_compare(workspace, compared))
         if not verdict.intact or verdict.source == "MISSING":
@@ -89,7 +89,7 @@ def anchor(workspace: Path, written: Path | None, compared: Path | None, *, as_j
     if written is not None:
         _append(written, f"{size}:{digest}\n")
     if as_json:
-        from conductor_sidecar.cli.output import print_json
+        from conductor_terminal.printing import print_json
 
         print_json({"size": size, "hash": digest, "anchor": f"{size}:{digest}"})
     else:

@@ -48,7 +48,7 @@ def print_verdict(verdict: Verdict) -> None:
 def print_entry(entry: Entry, *, as_json: bool) -> None:
     """Print an entry, with its payload as an object where programs read it."""
     if as_json:
-        from conductor_sidecar.cli.output import print_line
+        from conductor_terminal.printing import print_line
 
         print_line(entry_json(entry))
         return

@@ -205,8 +205,8 @@ def witness_show(kept: Path, *, as_json: bool) -> None:
     """Show what the witness remembers of each log."""
     from conductor_sdk.chain.checkpoint import encode
     from conductor_sidecar.cli.log_print import print_field
-    from conductor_sidecar.cli.output import print_json
     from conductor_state.journal_heads import read_heads
+    from conductor_terminal.printing import print_json
 
     heads = read_heads(kept)
     if as_json:
@@ -241,7 +241,7 @@ def _print_text(text: str, note: Note) -> None:
 
 def _print_json(head: Checkpoint, text: str, *, signed: bool, **more: object) -> None:
     from conductor_sdk.chain.checkpoint import encode
-    from conductor_sidecar.cli.output import print_json
+    from conductor_terminal.printing import print_json
 
     facts = {"origin": head.origin, "size": head.size, "root": encode(head.root)}
     print_json({**facts, **more, "signed": signed, "text": text})

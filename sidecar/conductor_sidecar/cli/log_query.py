@@ -29,8 +29,8 @@ _SEQUENCE = click.IntRange(min=0)
 @json_option
 def sessions(workspace: Path, *, as_json: bool) -> None:
     """List the sessions that the journal knows, oldest first."""
-    from conductor_sidecar.cli.output import print_json, print_table
     from conductor_state import journal_audit
+    from conductor_terminal.printing import print_json, print_table
 
     found = _asked(workspace, journal_audit.sessions)
     if as_json:
@@ -61,8 +61,8 @@ def session_timeline(workspace: Path, session_id: str, *, as_json: bool) -> int:
 def session_summary(workspace: Path, session_id: str, *, as_json: bool) -> None:
     """Show a session in numbers."""
     from conductor_sidecar.cli.log_print import print_field
-    from conductor_sidecar.cli.output import print_json
     from conductor_state import journal_audit
+    from conductor_terminal.printing import print_json
 
     found = _asked(workspace, lambda journal: journal_audit.session_summary(journal, session_id))
     if as_json:
@@ -112,8 +112,8 @@ def history(workspace: Path, item: str, *, as_json: bool) -> int:
 def show(workspace: Path, sequence: int, only: str | None, *, as_json: bool) -> None:
     """Show every item as the journal tells of it up to entry SEQ."""
     from conductor_sidecar.cli.log_print import print_field
-    from conductor_sidecar.cli.output import print_json
     from conductor_state import journal_audit
+    from conductor_terminal.printing import print_json
 
     items = _asked(workspace, lambda journal: journal_audit.items_at(journal, sequence))
     chosen = [items[name] for name in sorted(items) if only in {None, name}]
@@ -138,8 +138,8 @@ def diff(workspace: Path, a: int, b: int, *, as_json: bool) -> None:
     """Show what happened after entry A up to entry B, and what it changed of each item."""
     from conductor_sdk.chain.items import differences
     from conductor_sidecar.cli.log_print import entry_json, print_entry, print_field
-    from conductor_sidecar.cli.output import print_json
     from conductor_state import journal_audit
+    from conductor_terminal.printing import print_json
 
     if a > b:
         raise click.BadParameter(f"A {a} is beyond B {b}")
@@ -169,7 +169,7 @@ def replay(workspace: Path, *, write: bool, as_json: bool) -> int:
     from conductor_sdk.errors import Exit
     from conductor_sidecar.cli.log_print import print_field
     from conductor_sidecar.cli.log_stores import replayed
-    from conductor_sidecar.cli.output import print_json
+    from conductor_terminal.printing import print_json
 
     state, detail, rows = _asked(workspace, lambda journal: replayed(journal, write=write))
     if as_json:

@@ -182,6 +182,6 @@ def _find(id_or_dir: str, settings: Settings) -> tuple[list[LoadedPack], list[Re
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    from conductor_sidecar.cli.output import print_json
+    from conductor_terminal.printing import print_json
 
     print_json(value)

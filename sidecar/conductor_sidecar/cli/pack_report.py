@@ -17,8 +17,8 @@ import msgspec
 from conductor_handlers.pack_lint.verdict import Check
 from conductor_handlers.registry import LoadedPack, RefusedPack, Registry
 from conductor_sdk.pack_errors import ManifestInvalid, PackRefused
+from conductor_sdk.terminal_text import WIDTH, clean
 from conductor_sdk.testing.report import CheckResult, ConformanceReport, about
-from conductor_sidecar.cli.output import WIDTH, clean
 from conductor_sidecar.cli.pack_checks import Validated
 
 Samples = dict[str, list[dict[str, Any]]]

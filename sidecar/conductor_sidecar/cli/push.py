@@ -33,7 +33,8 @@ def push(
     import asyncio
 
     from conductor_sdk.client import connect
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json
 
     event: dict[str, Any] = {"kind": kind, "payload": parse_payload(payload)}
     if key is not None:

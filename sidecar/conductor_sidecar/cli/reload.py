@@ -36,7 +36,7 @@ def reload(dry_run: bool, workspace: Path, as_json: bool) -> None:
                 1 refused: a pack, a tool or an address, 6 busy: try again,
                 69 no sidecar runs, 78 bad configuration.
     """
-    from conductor_sidecar.cli.output import print_json
+    from conductor_terminal.printing import print_json
 
     report = _asked(workspace, dry_run=dry_run)
     if as_json:
@@ -84,7 +84,7 @@ def _restored(error: ConductorError) -> ConductorError:
 
 
 def _print(changes: list[dict[str, Any]]) -> None:
-    from conductor_sidecar.cli.output import print_table
+    from conductor_terminal.printing import print_table
 
     if changes:
         rows = [

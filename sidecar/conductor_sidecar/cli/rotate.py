@@ -22,8 +22,8 @@ def rotate(workspace: Path, as_json: bool) -> None:
     The running sidecar fetches it, connects with it, and only then forgets the present one. The
     journal keeps a record: ROTATED.
     """
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json
 
     done = Reach(workspace).request("POST", "/v1/rotate")
     if as_json:

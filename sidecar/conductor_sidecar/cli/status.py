@@ -32,8 +32,8 @@ def status(workspace: Path, as_json: bool, watch: bool) -> None:
     """
     import time
 
-    from conductor_sidecar.cli.output import print_json, print_line
     from conductor_sidecar.cli.reach import Reach
+    from conductor_terminal.printing import print_json, print_line
 
     reach = Reach(workspace)
     with contextlib.suppress(KeyboardInterrupt):
@@ -85,7 +85,7 @@ def show(report: dict[str, Any]) -> None:
         lanes = report["lanes"]
         text = ", ".join(f"{lanes[name]} {name}" for name in ("lanes", "running", "waiting"))
         _fact("lanes", text)
-    from conductor_sidecar.cli.output import age, size
+    from conductor_terminal.printing import age, size
 
     oldest = age(outbox["oldest_age_s"])
     _fact("outbox", f"{outbox['events']} events, {size(outbox['bytes'])}, oldest {oldest}")
@@ -124,7 +124,7 @@ def _show_health(health: dict[str, Any] | None) -> None:
 
 
 def _show_counts(direction: str, counts: dict[str, Any]) -> None:
-    from conductor_sidecar.cli.output import print_table
+    from conductor_terminal.printing import print_table
 
     if not counts:
         return
@@ -160,7 +160,7 @@ def _show_troubles(report: dict[str, Any]) -> None:
 def _fact(name: str, text: str) -> None:
     import textwrap
 
-    from conductor_sidecar.cli.output import WIDTH, clean
+    from conductor_sdk.terminal_text import WIDTH, clean
 
     indent = " " * 14
     first = f"{clean(name):<13} "

@@ -177,7 +177,8 @@ def _after_install(wanted: Wanted) -> list[str]:
 
 
 def _show(changes: Sequence[Change], following: list[str], *, dry_run: bool, as_json: bool) -> None:
-    from conductor_sidecar.cli.output import clean, print_json
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json
 
     acts = any(change.acts for change in changes)
     if as_json:

@@ -14,11 +14,11 @@ from typing import Any
 
 from conductor_sdk.client_tools import RemoteTools
 from conductor_sdk.client_wire import SocketConnection
-from conductor_sdk.errors import Exit, SidecarUnreachable
+from conductor_sdk.errors import Exit, SidecarUnreachable, UsageWrong
 from conductor_sdk.tool_output import ToolOutput
 from conductor_sdk.workspace import Workspace, connect_control_socket
 from conductor_sidecar.cli.reach import Reach
-from conductor_sidecar.errors import CallLost, UsageWrong
+from conductor_sidecar.errors import CallLost
 
 EXITS: Mapping[str, Exit] = {
     "INVALID_INPUT": Exit.USAGE,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from conductor_sidecar.cli.output import WIDTH, clean, print_table
+from conductor_sdk.terminal_text import WIDTH, clean
+from conductor_terminal.printing import print_table
 
 if TYPE_CHECKING:
     from conductor_handlers.toolhost.records import Listing

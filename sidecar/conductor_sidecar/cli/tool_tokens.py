@@ -57,8 +57,8 @@ def create(
     """Make a credential and print its token, once."""
     from conductor_sdk.clock import SystemClock
     from conductor_sdk.workspace import resolve_workspace
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.http.credential_file import add_credential, make_credential, new_token
+    from conductor_terminal.printing import print_json
 
     opened, now, secret = resolve_workspace(workspace), SystemClock().now(), new_token()
     stored = make_credential(
@@ -83,8 +83,8 @@ def list_(workspace: Path, as_json: bool) -> None:
     """List the named credentials; tokens are not kept."""
     from conductor_sdk.clock import SystemClock
     from conductor_sdk.workspace import resolve_workspace
-    from conductor_sidecar.cli.output import print_json, print_table
     from conductor_sidecar.http.credential_file import read_credentials
+    from conductor_terminal.printing import print_json, print_table
 
     found = read_credentials(resolve_workspace(workspace))
     now = SystemClock().now()

@@ -45,7 +45,8 @@ def list_(workspace: Path, config_file: Path | None, toolset: str | None, as_jso
 
     Needs neither enrollment nor a running daemon.
     """
-    from conductor_sidecar.cli.output import clean, print_json, print_table
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json, print_table
 
     found, problems = _listed(workspace, config_file, toolset)
     if as_json:
@@ -74,9 +75,9 @@ def describe(
 
     Needs neither enrollment nor a running daemon.
     """
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.tool_page import show_tool
     from conductor_sidecar.errors import ToolNotFound
+    from conductor_terminal.printing import print_json
 
     found, _ = _listed(workspace, config_file, toolset)
     tool = next((listing for listing in found if listing.name == name), None)
@@ -109,8 +110,8 @@ def call(
     is not valid; 3: the tool, or what it looked for, does not exist; 6: a call with this key is
     in progress; 1: anything else.
     """
-    from conductor_sidecar.cli.output import print_json
     from conductor_sidecar.cli.tool_calls import call_tool, exit_of
+    from conductor_terminal.printing import print_json
 
     output = call_tool(
         workspace, name, read_input(given), key=key, dry_run=dry_run, config_file=config_file
@@ -134,7 +135,7 @@ def read_input(given: str) -> dict[str, Any]:
     """
     import sys
 
-    from conductor_sidecar.errors import UsageWrong
+    from conductor_sdk.errors import UsageWrong
     from conductor_sidecar.http.bodies import decode_json
     from conductor_sidecar.http.errors import Refusal
 
@@ -177,7 +178,8 @@ def _about(tool: Listing) -> str:
 
 def _show_fault(name: str, fault: ToolFault) -> None:
     """Say why a call did not succeed, and what to type next."""
-    from conductor_sidecar.cli.output import clean, one_line
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import json_text
 
     details = fault.details or {}
     click.echo(clean(f"conductor: {fault.message} [{fault.code}]"), err=True)
@@ -186,7 +188,7 @@ def _show_fault(name: str, fault: ToolFault) -> None:
         click.echo(f"  {clean(pointer)}: {clean(str(problem.get('message', '')))}", err=True)
     others = {key: value for key, value in details.items() if key != "problems"}
     if others:
-        click.echo(f"  {one_line(others)}", err=True)
+        click.echo(f"  {json_text(others)}", err=True)
     click.echo(f"  next: {_next(name, fault.code, details)}", err=True)
 
 

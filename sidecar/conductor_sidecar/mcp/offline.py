@@ -14,8 +14,8 @@ from mcp_types import Tool
 from conductor_handlers.toolhost.catalogue import Catalogue
 from conductor_handlers.toolhost.gate import Gates
 from conductor_handlers.toolhost.records import Listing
+from conductor_sdk.errors import UsageWrong
 from conductor_sdk.workspace import Workspace
-from conductor_sidecar.errors import UsageWrong
 from conductor_sidecar.mcp.names import named
 from conductor_sidecar.mcp.present import tool_of
 from conductor_sidecar.mcp.selection import Selection, selected
@@ -54,7 +54,8 @@ class Installed:
 
     def tools(self) -> list[Tool]:
         """Return the tools that the client sees."""
-        catalogue = packs_catalogue(selected_packs(self._settings), self._settings)
+        packs = selected_packs(self._settings)
+        catalogue = packs_catalogue(packs, self._settings, root=self._root)
         return [tool_of(name, listing) for name, listing in self._seen(catalogue).items()]
 
     def _seen(self, catalogue: Catalogue) -> dict[str, Listing]:
@@ -80,7 +81,7 @@ class Installed:
             if one.pack.toolset is not None
         }
         settings = self._settings.model_copy(update={"pack": pack | configured})
-        catalogue = packs_catalogue(registry, settings)
+        catalogue = packs_catalogue(registry, settings, root=self._root)
         for problem in catalogue.problems:
             if not problem.tool:
                 raise UsageWrong(f"--toolset {toolset}: {problem.pack}: {problem.message}")

@@ -32,6 +32,7 @@ from conductor_sidecar.tools import packs_catalogue
 
 if TYPE_CHECKING:
     from conductor_handlers.toolhost.catalogue import Catalogue, ToolProblem
+    from conductor_handlers.toolhost.late_catalogue import LateCatalogue
 
 Revise = Callable[[Candidate, Pack], Pack]
 Select = Callable[[Settings, Revise], Registry]
@@ -43,7 +44,7 @@ class Force:
 
     configuration: Configuration
     load: Load
-    catalogue: Catalogue
+    catalogue: Catalogue | LateCatalogue
     """The tools."""
 
     @property
@@ -103,7 +104,9 @@ class Planner:
             await asyncio.to_thread(self._baseline.changed_code, registry.packs)
         )
         load = self._packs.prepare(registry, settings)
-        catalogue = await asyncio.to_thread(packs_catalogue, load.registry, settings)
+        catalogue = await asyncio.to_thread(
+            packs_catalogue, load.registry, settings, root=self._packs.workspace
+        )
         changes += pack_changes(now.load.registry, load.registry, catalogue.tools)
         _check_packs(now.load.registry, load.registry, changes)
         changes += tool_changes(now.catalogue.tools, catalogue.tools)
@@ -128,7 +131,7 @@ def _check_tools(
     before: tuple[ToolProblem, ...], after: tuple[ToolProblem, ...], changes: list[Change]
 ) -> None:
     for problem in after:
-        if problem not in before:
+        if problem not in before and not problem.left_out:
             raise ReloadToolRefused(
                 f"{problem.pack} {problem.tool}: {problem.message}", data=facts(changes)
             )

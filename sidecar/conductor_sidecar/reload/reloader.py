@@ -21,7 +21,6 @@ from conductor_sidecar.reload.swap import Swap
 from conductor_sidecar.runtime import Daemon, Parts
 from conductor_sidecar.settings import Settings
 from conductor_sidecar.systemd.herald import Herald
-from conductor_sidecar.tools import packs_catalogue
 
 
 def _nothing(_: Settings) -> None:
@@ -153,8 +152,10 @@ class Reloader:
             self._log.warning("reload_not_journaled", code=error.code)
 
     async def _in_force(self) -> Force:
-        settings, load = self._parts.settings, self._parts.packs.load
-        catalogue = await asyncio.to_thread(packs_catalogue, load.registry, settings)
+        load = self._parts.packs.load
+        # What is offered, not what would be now: files in the workspace may have changed since.
+        catalogue = self._parts.tools.host.offered
+        await asyncio.to_thread(lambda: catalogue.tools)
         return Force(self._reloading.configuration, load, catalogue)
 
     def _refused(self, error: ConductorError) -> None:

@@ -103,7 +103,9 @@ def _shows(force: Force) -> tuple[object, ...]:
     packs = sorted((slug, id(one)) for slug, one in force.load.bound.items())
     settings = force.settings
     shown = settings.http, settings.mcp, settings.metrics
-    return *shown, packs, sorted(force.catalogue.tools)
+    # The manifests too: a tool that is made of the workspace's files takes what they say now.
+    tools = {name: tool.manifest for name, tool in force.catalogue.tools.items()}
+    return *shown, packs, tools
 
 
 def backoff(reconnect: ReconnectSettings) -> Backoff:

@@ -198,7 +198,8 @@ def test_v5_a_package_that_is_not_declared_fails(project: Project, line: str) ->
     "line",
     [
         "import msgspec", "from . import text", "from .text import TEXT", "import sqlite3",
-        "from conductor_sdk.event import KernelEvent", "import acme_notes.text", "import xml.etree",
+        "from conductor_sdk.event import KernelEvent",
+        "import conductor_terminal.printing", "import acme_notes.text", "import xml.etree",
     ],
 )  # fmt: skip
 def test_what_is_declared_or_the_packs_own_passes(project: Project, line: str) -> None:

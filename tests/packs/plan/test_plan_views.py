@@ -18,7 +18,7 @@ from conductor_packs.plan.views.board_text import board_lines
 from conductor_packs.plan.views.graph_svg import graph_svg
 from conductor_packs.plan.views.graph_text import graph_lines, minutes
 from conductor_packs.plan.views.layout import NODE_HEIGHT, NODE_WIDTH, lay_out
-from conductor_packs.plan.views.width import columns, fit, padded
+from conductor_sdk.terminal_text import columns, fit, fixed
 from conductor_sidecar.cli.main import cli
 from plan_world import LIAM, World, world
 
@@ -123,7 +123,7 @@ async def test_an_empty_plan_has_a_board_and_a_graph(tmp_path: Path) -> None:
 @given(st.text(max_size=40), st.integers(1, 30))
 def test_a_fitted_text_has_its_width(text: str, width: int) -> None:
     assert columns(fit(text, width)) <= width
-    assert width == columns(padded(text, width))
+    assert width == columns(fixed(text, width))
     assert fit(text, width).isprintable() or not text.isprintable()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from conductor_sdk.errors import UsageWrong
 from conductor_sdk.workspace import Workspace, resolve_workspace
-from conductor_sidecar.errors import UsageWrong
 from conductor_sidecar.mcp.offline import Installed
 from conductor_sidecar.settings import (
     McpSettings,

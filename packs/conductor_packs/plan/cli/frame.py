@@ -11,7 +11,6 @@ import asyncio
 import getpass
 import json
 import os
-import re
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -35,11 +34,11 @@ from conductor_packs.plan.store import Plans
 from conductor_sdk.clock import SystemClock
 from conductor_sdk.command import CommandHost
 from conductor_sdk.errors import ConductorError, Exit
+from conductor_sdk.terminal_text import escaped
 from conductor_sdk.workspace import Workspace
 
 SLUG: Final = "plan"
 ACTOR: Final = "CONDUCTOR_ACTOR"
-_UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What JSON allows and a terminal would obey."""
 
 
@@ -168,7 +167,7 @@ def show(answer: object) -> None:
 def text_of(answer: object) -> str:
     """Return an answer as indented JSON that is safe on a terminal."""
     text = json.dumps(answer, indent=2, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escaped(text)
 
 
 def complain(error: ConductorError) -> int:

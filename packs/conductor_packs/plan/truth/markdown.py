@@ -16,7 +16,7 @@ from typing import Final
 
 from conductor_packs.plan.errors import TruthTargetRefused
 from conductor_packs.plan.truth.snapshot import Reading, Snapshot
-from conductor_packs.plan.views.width import clean
+from conductor_sdk.terminal_text import clean
 
 START: Final = "<!-- CONDUCTOR_TRUTH_START -->"
 END: Final = "<!-- CONDUCTOR_TRUTH_END -->"

@@ -14,7 +14,7 @@ from conductor_packs.plan.graph import Graph
 from conductor_packs.plan.records import Item, State
 from conductor_packs.plan.views.board_text import ORDER, note
 from conductor_packs.plan.views.graph_svg import COLOURS, FONT, graph_svg
-from conductor_packs.plan.views.width import clean
+from conductor_sdk.terminal_text import clean
 
 _STYLE: Final = """
 *{box-sizing:border-box}body{margin:0;padding:24px;font:14px/1.45 %s;color:#1f2328;

@@ -13,7 +13,7 @@ import click
 
 from conductor_packs.plan.graph import Graph
 from conductor_packs.plan.records import Item, State
-from conductor_packs.plan.views.width import WIDTH, columns, fit, padded
+from conductor_sdk.terminal_text import WIDTH, columns, fit, fixed
 
 ORDER: Final[tuple[State, ...]] = ("IN_PROGRESS", "TODO", "BLOCKED", "DONE", "CANCELLED")
 _COLOURS: Final[Mapping[State, str]] = {
@@ -65,6 +65,6 @@ def _rows(graph: Graph, items: list[Item]) -> Iterator[str]:
     right = max(map(columns, notes.values()))
     room = WIDTH - 2 - ids - 2 - 5 - (right + 2 if right else 0)
     for item in items:
-        left = f"  {padded(item.item_id, ids)}  {padded(f'p{item.priority}', 4)} "
-        title = padded(item.title, room) if right else fit(item.title, room)
+        left = f"  {fixed(item.item_id, ids)}  {fixed(f'p{item.priority}', 4)} "
+        title = fixed(item.title, room) if right else fit(item.title, room)
         yield (f"{left}{title}  {notes[item.item_id]}" if right else left + title).rstrip()

@@ -24,7 +24,7 @@ from conductor_packs.plan.views.layout import (
     Point,
     lay_out,
 )
-from conductor_packs.plan.views.width import fit
+from conductor_sdk.terminal_text import fit
 
 FONT: Final = "ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 COLOURS: Final[Mapping[State, tuple[str, str]]] = {

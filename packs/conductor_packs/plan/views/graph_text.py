@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from conductor_packs.plan.graph import Graph
-from conductor_packs.plan.views.width import WIDTH, columns, fit, padded
+from conductor_sdk.terminal_text import WIDTH, columns, fit, fixed
 
 _ID_MAX: Final = 18
 _NOTE_MAX: Final = 32
@@ -54,8 +54,8 @@ def _rows(graph: Graph, wave: list[str], critical: set[str]) -> Iterator[str]:
     room = WIDTH - 4 - ids - 2 - (right + 2 if right else 0)
     for item_id in wave:
         mark = "*" if item_id in critical else " "
-        title = padded(graph.items[item_id].title, room)
-        line = f"  {mark} {padded(item_id, ids)}  {title}"
+        title = fixed(graph.items[item_id].title, room)
+        line = f"  {mark} {fixed(item_id, ids)}  {title}"
         yield f"{line}  {notes[item_id]}".rstrip()
 
 

@@ -7,7 +7,6 @@ ever comes in here.
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from typing import TextIO
 
@@ -17,11 +16,9 @@ from conductor_packs.sidekick.channels.port import (
     SendReply,
     SendRequest,
 )
+from conductor_sdk.terminal_text import clean_lines
 
 PROVIDER = "terminal"
-_UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 class TerminalTransport:
@@ -34,7 +31,7 @@ class TerminalTransport:
 
     async def send(self, request: SendRequest) -> SendReply:
         """Show the message."""
-        text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", f"[{request.channel}] {request.content}")
+        text = clean_lines(f"[{request.channel}] {request.content}")
         shown = text.replace("\n", "\n    ")
         try:
             await asyncio.to_thread(self._write, shown)

@@ -111,7 +111,7 @@ def call(tool: str, given: Given, workspace: Path | None, key: str | None = None
 
 def report(tool: str, output: ToolOutput, show: Show, *, as_json: bool) -> None:
     """Print an answer and leave with its exit code."""
-    from conductor_packs.sidekick.cli.show import print_json
+    from conductor_terminal.printing import print_json
 
     if as_json:
         import msgspec
@@ -130,13 +130,13 @@ def report(tool: str, output: ToolOutput, show: Show, *, as_json: bool) -> None:
 
 def show_fault(tool: str, fault: ToolFault) -> None:
     """Print why a call did not succeed, and what to type next."""
-    from conductor_packs.sidekick.cli.show import clean
+    from conductor_packs.sidekick.cli.show import shown
 
     details = fault.details or {}
-    click.echo(clean(f"error: {fault.message} [{fault.code}]"), err=True)
+    click.echo(shown(f"error: {fault.message} [{fault.code}]"), err=True)
     for problem in details.get("problems", ()):
-        click.echo(clean(f"  {problem['pointer'] or '/'}: {problem['message']}"), err=True)
-    click.echo(clean(f"next: {hint_of(tool, fault.code, details)}"), err=True)
+        click.echo(shown(f"  {problem['pointer'] or '/'}: {problem['message']}"), err=True)
+    click.echo(shown(f"next: {hint_of(tool, fault.code, details)}"), err=True)
 
 
 def hint_of(tool: str, code: str, details: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from conductor_packs.sidekick.cli.calling import Given, calls
-from conductor_packs.sidekick.cli.show import clean, print_record, print_rows
+from conductor_packs.sidekick.cli.show import print_record, print_rows, shown
 
 _provider = click.option("--provider", metavar="NAME", help="A transport of the configuration.")
 
@@ -44,9 +44,9 @@ def _sent(data: Mapping[str, Any]) -> None:
 def _received(data: Mapping[str, Any]) -> None:
     if "items" not in data:
         for record in data.get("records", ()):
-            click.echo(clean(record))
+            click.echo(shown(record))
         if data.get("nextCursor"):
-            click.echo(clean(f"next: --cursor {data['nextCursor']}"))
+            click.echo(shown(f"next: --cursor {data['nextCursor']}"))
         return
     print_rows(
         ["at", "sender", "content"],

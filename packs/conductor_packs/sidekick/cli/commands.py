@@ -51,7 +51,7 @@ def status() -> Given:
 def export(out: Path | None, no_audit: bool, workspace: Path | None, as_json: bool) -> None:
     """Give everything that is kept, as JSON with a checksum."""
     from conductor_packs.sidekick.cli.restore import write_export
-    from conductor_packs.sidekick.cli.show import print_json
+    from conductor_terminal.printing import print_json
 
     given = {"include_audit": False} if no_audit else {}
     output = call("sidekick:export", given, workspace)
@@ -126,7 +126,7 @@ def smoke(directory: Path | None, own: bool, workspace: Path | None, as_json: bo
 
 
 def _counted(what: str, counts: Mapping[str, int], *, as_json: bool) -> None:
-    from conductor_packs.sidekick.cli.show import print_json
+    from conductor_terminal.printing import print_json
 
     if as_json:
         print_json(dict(counts))

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from conductor_packs.sidekick.cli.calling import Given, calls
-from conductor_packs.sidekick.cli.show import clean, print_record, print_rows
+from conductor_packs.sidekick.cli.show import print_record, print_rows, shown
 
 _steps = click.option(
     "--step", "steps", multiple=True, metavar="TOOL[=JSON]",
@@ -27,17 +27,17 @@ def routine() -> None:
 
 
 def _one(data: Mapping[str, Any]) -> None:
-    shown = dict(data["routine"])
-    steps = shown.pop("steps", [])
-    print_record(shown, first=("id", "name", "cron", "enabled"))
+    record = dict(data["routine"])
+    steps = record.pop("steps", [])
+    print_record(record, first=("id", "name", "cron", "enabled"))
     _print_steps(steps)
     for warning in data.get("warnings", ()):
-        click.echo(clean(f"warning: {warning}"), err=True)
+        click.echo(shown(f"warning: {warning}"), err=True)
 
 
 def _print_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     for index, step in enumerate(steps):
-        click.echo(clean(f"  {index}  {step['tool']}  {json.dumps(step['input'])}"))
+        click.echo(shown(f"  {index}  {step['tool']}  {json.dumps(step['input'])}"))
 
 
 def _many(data: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ def _many(data: Mapping[str, Any]) -> None:
 
 
 def _plan(data: Mapping[str, Any]) -> None:
-    click.echo(clean(f"{data['routine_id']}  {data['name']}: planned, nothing was called"))
+    click.echo(shown(f"{data['routine_id']}  {data['name']}: planned, nothing was called"))
     _print_steps(data["plan"])
 
 

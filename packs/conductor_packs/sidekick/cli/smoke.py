@@ -12,10 +12,11 @@ import msgspec
 
 from conductor_packs.sidekick.cli.calling import host
 from conductor_packs.sidekick.cli.errors import FileRefused
-from conductor_packs.sidekick.cli.show import clean, print_json, print_rows
+from conductor_packs.sidekick.cli.show import print_rows, shown
 from conductor_packs.sidekick.smoke.readiness import Readiness, write
 from conductor_packs.sidekick.smoke.run import smoke
 from conductor_sdk.errors import Exit
+from conductor_terminal.printing import print_json
 
 
 def run_smoke(workspace: Path | None, directory: Path, *, own: bool, as_json: bool) -> None:
@@ -46,7 +47,7 @@ def _show(report: Readiness, files: tuple[Path, Path]) -> None:
     )
     for step in report.steps:
         if step.detail:
-            click.echo(clean(f"{step.name}: {step.detail}"), err=True)
+            click.echo(shown(f"{step.name}: {step.detail}"), err=True)
     for file in files:
         click.echo(f"wrote {file}")
     click.echo("ready" if report.passed else "not ready")
