@@ -30,6 +30,7 @@ EXECUTED = {
     "docs/how-to/flows/serve-over-http.md": "../flows/examples/test_flow_pages",
     "docs/how-to/flows/test-a-flow.md": "../flows/examples/test_flow_pages",
     "docs/how-to/mcp-clients.md": "../sidecar/mcp/test_mcp_clients_page",
+    "docs/how-to/pack-commands.md": "test_pack_commands",
     "docs/how-to/plan.md": "../packs/plan/test_plan_how_to",
     "docs/how-to/practise-a-bad-day.md": "test_how_to",
     "docs/how-to/reload.md": "../sidecar/reload/test_reload_page",
@@ -52,6 +53,8 @@ EXECUTED = {
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`((?:conductor|flows)(?: [^`\n]+))`")
 PROGRAMS: dict[str, click.Group] = {"conductor": cli, "flows": flows}
+MADE = {"docs/how-to/pack-commands.md": "conductor acme-jobs"}
+"""A page that makes a command itself, and uses it where it is executed."""
 HINT = re.compile(r"(?:\bconductor(?: [^;,()]+| --\w+)|(?<=: )flows [^;,()]+)")
 HINTED = re.compile(r"\bdocs/[\w./-]+\.\w+")
 PAGES = [str(path.relative_to(ROOT)) for path in pages()]
@@ -118,6 +121,7 @@ def test_every_command_on_a_page_exists_with_its_options(page: str) -> None:
     told = {
         command: refusal(shlex.split(command.partition(" | ")[0].replace("…", "X")))
         for command in commands_of(page)
+        if not command.startswith(MADE.get(page, "\0"))
     }
 
     assert {} == {command: said for command, said in told.items() if said}
