@@ -7,6 +7,7 @@ control characters in data. Refusal: nothing is fetched or decided here.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ import click
 
 from conductor_sdk.terminal_text import WIDTH, clean, columns, escaped, padded
 
+_FOREIGN: Final = re.compile("[^\x00-\x7f]+")
 _LEAST: Final = 24
 """Columns that the last column of a table has at least."""
 
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    click.echo(json_text(value, indent=2))
+    click.echo(_sayable(json_text(value, indent=2)))
 
 
 def print_line(value: object) -> None:
@@ -32,7 +34,7 @@ def print_line(value: object) -> None:
         BrokenPipeError: Nobody reads any more; what is printed after this goes nowhere.
     """
     try:
-        click.echo(json_text(value))
+        click.echo(_sayable(json_text(value)))
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # by `>&-`
             sys.stdout.flush()
     except BrokenPipeError:
@@ -58,6 +60,20 @@ def json_text(value: object, *, indent: int | None = None) -> str:
         return json.dumps(msgspec.to_builtins(value), indent=indent)
     text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
     return escaped(text)
+
+
+def _sayable(text: str) -> str:
+    """Escape what standard output has no bytes for: JSON can say every character in ASCII."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if encoding.lower().replace("-", "") == "utf8":
+        return text
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        import json
+
+        return _FOREIGN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return text
 
 
 def printable(text: str) -> str:

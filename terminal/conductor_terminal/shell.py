@@ -7,6 +7,7 @@ Refusal: no command does its work here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,46 @@ class Found:
         return command
 
 
-class LazyGroup(click.Group):
+class HelpfulGroup(click.Group):
+    """A group that names what was probably meant; it guesses and runs nothing."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first word.
+
+        Raises:
+            click.UsageError: There is none; names what may have been meant.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            meant = None if args[0].startswith("-") else self.meant(ctx, args)
+            if meant is None:
+                raise
+            raise click.UsageError(meant, ctx) from None
+
+    def meant(self, ctx: click.Context, args: list[str]) -> str | None:
+        """Say what may have been meant by words of which the first is no command."""
+        from difflib import get_close_matches
+
+        names = self.list_commands(ctx)
+        found = [*get_close_matches(args[0], names), *self._below(ctx, names, args[0])]
+        listed = " or ".join(repr(each) for each in found)
+        return f"No such command {args[0]!r}. Did you mean {listed}?" if found else None
+
+    def _below(self, ctx: click.Context, names: list[str], word: str) -> list[str]:
+        """Return the commands of that name in the groups of this one."""
+        found: list[str] = []
+        for name in names:
+            with contextlib.suppress(ConductorError):  # a broken one hides no other
+                group = self.get_command(ctx, name)
+                if isinstance(group, click.Group) and word in group.commands:
+                    found.append(f"{name} {word}")
+        return found
+
+
+class LazyGroup(HelpfulGroup):
     """A group whose commands are imported when they are used."""
 
     def __init__(self, *given: Any, table: Mapping[str, Found] | None = None, **named: Any) -> None:

@@ -14,7 +14,7 @@ from conductor_server.hub import ToSend
 from delivery_world import PATIENCE_S, SUBJECT, World
 
 CHILD = Path(__file__).with_name("flow_pack_child.py")
-RUN, SIGNAL, APPROVE = "flows:run", "flows:signal", "flows:approve"
+RUN, SIGNAL, APPROVE, RETRY = "flows:run", "flows:signal", "flows:approve", "flows:retry"
 COMPLETED, FAILED, HALTED = "flows:run_completed", "flows:run_failed", "flows:run_halted"
 
 FLOWS = '''"""The flows of the pack's tests."""
@@ -138,6 +138,17 @@ def flows_in(workspace: Path) -> Path:
         connection.execute("CREATE TABLE IF NOT EXISTS attempts (node TEXT)")
     connection.close()
     return path
+
+
+def shout_fails(workspace: Path) -> None:
+    """Let the last node of `echo` and `strong` fail until the gate of the desk is open."""
+    path = workspace / "flows" / "shop.py"
+    whole = "async def shout(order: Order) -> Receipt:\n"
+    wrecked = f"""{whole}
+    if not flow_desk.desk.gate.is_set():
+        raise NodeError(Failure.PERMANENT, "no stock")
+"""
+    path.write_text(path.read_text().replace(whole, wrecked))
 
 
 def config(**more: Any) -> dict[str, Any]:

@@ -58,6 +58,9 @@ class ScriptedTools:
             return failed("TOOL_NOT_FOUND", "There is no such tool.")
         return self.answer(request)
 
+    async def ready(self) -> None:
+        """They are known."""
+
     def listings(self, caller: Caller) -> list[Listing]:
         return [one for one in self.tools if may_call(caller, one.name)]
 

@@ -89,3 +89,12 @@ def test_durations_and_sizes_are_said_for_people() -> None:
     assert ["0 B", "1023 B", "1.0 KiB", "2.0 MiB", "3.0 GiB"] == [
         size(each) for each in (0, 1023, 1024, 2 << 20, 3 << 30)
     ]
+
+
+def test_json_is_whole_where_standard_output_has_no_bytes_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    print_line({"text": "é ▶ 日本"})
+    assert {"text": "é ▶ 日本"} == json.loads(raw.getvalue().decode("latin-1"))

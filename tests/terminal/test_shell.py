@@ -129,3 +129,17 @@ def test_help_and_completion_import_no_command(capsys: pytest.CaptureFixture[str
 def test_a_command_is_imported_when_it_is_used() -> None:
     found = Found("conductor_sidecar.cli.completion", "completion", "Print it.")
     assert "completion" == found.load().name
+
+
+def test_a_misspelt_command_names_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    inner = LazyGroup("deep", commands={"check": doing(lambda: 0)})
+    inner.table = {}
+    group = LazyGroup(
+        "tool", table={"status": Found("a", "a", "A."), "deep": Found("b", "b", "B.")}
+    )
+    group.get_command = lambda ctx, name: inner if name == "deep" else None  # type: ignore[method-assign]  # no module behind it
+    for word, said in (("satus", "Did you mean 'status'?"), ("check", "Did you mean 'deep check'?"),
+                       ("zzz", "No such command 'zzz'.")):  # fmt: skip
+        with pytest.raises(SystemExit):
+            run("tool", group, [word])
+        assert said in capsys.readouterr().err

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from conductor_flows.capabilities.rows import Rows
+from conductor_sdk.pack_errors import StorageFailed
 from conductor_sdk.storage_worker import Job, StorageWorker
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class SqliteRows:
     """A `RowStore`; the file is made at first use, mode 0600."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._sql = _statements()
         self._worker = StorageWorker(path, self._prepare)
         self._finalizer = weakref.finalize(self, self._worker.stop)
@@ -41,7 +43,10 @@ class SqliteRows:
         sql = self._sql
         job = Job(lambda connection: work(_SqliteView(connection, sql)))
         self._worker.submit(job)
-        answer: T = await asyncio.wrap_future(job.future)
+        try:
+            answer: T = await asyncio.wrap_future(job.future)
+        except sqlite3.Error as error:  # within the work, as a full disk says it
+            raise StorageFailed(f"{self._path}: {error}") from error
         return answer
 
     async def close(self, timeout_s: float = 5.0) -> None:

@@ -26,8 +26,20 @@ _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d
 def bindings() -> None:
     """Write and check the lock of what flows are bound to.
 
-    A binding says what stands behind a capability: HINT=PROVIDER or HINT=PROVIDER:ARGUMENT, as
-    kv=memory, resource::kv=sqlite:kv.db, http=httpx2, rng=seeded:42. Secrets have no place in it.
+    A binding says what stands behind a capability: HINT=PROVIDER or HINT=PROVIDER:ARGUMENT. Secrets
+    have no place in it.
+
+    \b
+      kv, blob            memory, filesystem:DIR, sqlite:FILE
+      queue, db, dedupe   memory, sqlite:FILE
+      cache               memory
+      http                httpx2; also http_read and http_write by themselves
+      clock               system, pinned:TIME
+      rng                 system, seeded:NUMBER
+      checkpoint_store    memory, filesystem:DIR, sqlite:FILE
+
+    A hint stands for all below it: kv is short for resource::kv, so it binds resource::kv::read and
+    resource::kv::write. The longest one that is bound wins.
     """
 
 
@@ -61,11 +73,11 @@ def generate(
     Exit codes: 0, 1 something that a flow asks for is not bound (CAP101), 2 a wrong binding.
     """
     from conductor_flows.capabilities.bindings.lock import write
-    from conductor_flows.capabilities.bindings.spec import parse_all
     from conductor_flows.cli.printing import write_whole
+    from conductor_flows.cli.provided import typed
     from conductor_flows.cli.specs import document_of
 
-    bound = parse_all(binds)
+    bound = typed(binds)
     flows = [document_of(spec) for spec in specs]
     for spec, flow in zip(specs, flows, strict=True):
         _all_bound(spec, flow, bound)
@@ -89,9 +101,10 @@ def check(specs: tuple[str, ...], file: Path, *, as_json: bool) -> None:
     Exit codes: 0, 1 something is not bound (CAP101), 4 the lock was changed, or a flow is not in
     it.
     """
-    from conductor_flows.cli.printing import clean, print_json
     from conductor_flows.cli.provided import bindings_for
     from conductor_flows.cli.specs import document_of
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json
 
     found: list[dict[str, object]] = []
     for spec in specs:

@@ -7,20 +7,22 @@ Refusal: nothing is resumed here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from conductor_flows.cli.errors import CheckpointAmbiguous, StoreMissing
 from conductor_flows.cli.options import CHECKPOINT_DB, CHECKPOINTS
-from conductor_flows.cli.printing import clean
 from conductor_flows.cli.provided import Kept
 from conductor_flows.durable.errors import CheckpointNotFound
 from conductor_flows.durable.ports import CheckpointStore
-from conductor_flows.durable.records import Checkpoint, Status
+from conductor_flows.durable.records import Checkpoint, Failed, Status
 from conductor_flows.durable.services import Durability
 from conductor_flows.execute.errors import DurabilityMissing
 from conductor_flows.ir.identity import flow_id
+from conductor_sdk.clock import from_epoch_ms, wire_time
+from conductor_sdk.terminal_text import clean
+from conductor_terminal.printing import wrapped
 
 _NAMED: Final = re.compile(r"([a-z][a-z0-9_]*)@(.+)")
 _SQLITE: Final = b"SQLite format 3\0"
@@ -95,7 +97,23 @@ async def _unlisted(store: CheckpointStore, checkpoint_id: str) -> Checkpoint:
         return await store.get(checkpoint_id)
     except CheckpointNotFound as error:
         error.hint = "see what is there: flows resume list"
+        if checkpoint_id.partition(":")[0].endswith(".py"):
+            error.hint = "the ID comes first, then the flow: flows resume run ID SPEC"
         raise
+
+
+async def worked_on(durability: Durability, now_ms: int) -> dict[str, int]:
+    """Return the checkpoints that somebody works on, with when their leases run out."""
+    found: dict[str, int] = {}
+    book, after = durability.leases, ""
+    while book is not None:
+        page = await book.leases(after=after)
+        held = [lease for lease in page.leases if lease.holds(now_ms)]
+        found.update({lease.checkpoint_id: lease.until_ms for lease in held})
+        if not page.more_after:
+            break
+        after = page.more_after
+    return found
 
 
 def flow_id_of(text: str | None) -> str | None:
@@ -104,15 +122,24 @@ def flow_id_of(text: str | None) -> str | None:
     return text if named is None else flow_id(named[1], named[2])
 
 
-def summary_json(checkpoint: Checkpoint, now_ms: int) -> dict[str, Any]:
-    """Return what `list` says of a checkpoint."""
+def summary_json(
+    checkpoint: Checkpoint, now_ms: int, until_ms: int | None = None
+) -> dict[str, Any]:
+    """Return what `list` says of a checkpoint.
+
+    Args:
+        checkpoint: Which.
+        now_ms: The time.
+        until_ms: Where somebody works on it: when the lease runs out.
+    """
     return {
         "checkpoint_id": checkpoint.checkpoint_id,
         "flow_id": checkpoint.flow_id,
         "flow_version": checkpoint.flow_version,
         "run_id": checkpoint.run_id,
         "status": str(checkpoint.status(now_ms)),
-        "due": is_due(checkpoint, now_ms),
+        "due": until_ms is None and is_due(checkpoint, now_ms),
+        "leased_until_ms": until_ms,
         "created_at_ms": checkpoint.created_at_ms,
         "resume_after_ms": checkpoint.resume_after_ms,
         "waits": [
@@ -122,6 +149,7 @@ def summary_json(checkpoint: Checkpoint, now_ms: int) -> dict[str, Any]:
         ],
         "pending": checkpoint.frontier.pending,
         "attempts": checkpoint.attempts,
+        "failed": checkpoint.failed,
     }
 
 
@@ -130,16 +158,43 @@ def is_due(checkpoint: Checkpoint, now_ms: int) -> bool:
     return checkpoint.status(now_ms) is Status.ACTIVE and checkpoint.due(now_ms)
 
 
-def rows_of(found: Sequence[Checkpoint], now_ms: int) -> list[tuple[str, str, str, str]]:
-    """Return the lines of a table: checkpoint, status, when it goes on, and what it waits for."""
+def rows_of(
+    found: Sequence[Checkpoint], now_ms: int, held: Mapping[str, int]
+) -> list[tuple[str, str, str, str]]:
+    """Return the lines of a table: checkpoint, status, when it goes on, and where it is."""
     rows: list[tuple[str, str, str, str]] = []
     for each in found:
-        open_waits = [wait for wait in each.waits if wait.answer is None]
-        told = ", ".join(f"{wait.alias} ({wait.kind})" for wait in open_waits)
-        if not each.waits:
-            told = f"interrupted at {', '.join(each.frontier.pending) or 'its end'}"
-        rows.append((each.checkpoint_id, str(each.status(now_ms)), _goes_on(each, now_ms), told))
+        running = each.checkpoint_id in held
+        goes_on = "running" if running else _goes_on(each, now_ms)
+        told = _where(each, running=running)
+        rows.append((each.checkpoint_id, str(each.status(now_ms)), goes_on, told))
     return rows
+
+
+def _where(checkpoint: Checkpoint, *, running: bool) -> str:
+    if checkpoint.failed is not None:
+        return "see below"
+    open_waits = [wait for wait in checkpoint.waits if wait.answer is None]
+    if open_waits:
+        return ", ".join(f"{wait.alias} ({wait.kind})" for wait in open_waits)
+    at = ", ".join(checkpoint.frontier.pending) or "its end"
+    return f"at {at}" if running else f"interrupted at {at}"
+
+
+def why(failed: Failed, now_ms: int) -> str:
+    """Return where, when and why a run failed, for people."""
+    where = "" if failed.node is None else f" at {failed.node}"
+    return clean(f"failed{where} {ago(failed.at_ms, now_ms)}: {failed.said} [{failed.code}]")
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """Return how long a time is past, in its largest unit."""
+    past = now_ms - at_ms
+    return f"{_time(past)} ago" if past >= SECOND_MS else "just now"
+
+
+def _time(span_ms: int) -> str:
+    return next((f"{span_ms // size} {unit}" for unit, size in _UNITS if span_ms >= size), "1 s")
 
 
 def _goes_on(checkpoint: Checkpoint, now_ms: int) -> str:
@@ -150,20 +205,37 @@ def _goes_on(checkpoint: Checkpoint, now_ms: int) -> str:
     after = [wait.resume_after_ms for wait in checkpoint.waits if wait.resume_after_ms is not None]
     if not after:
         return "-"
-    left = max(0, min(after) - now_ms)
-    return next((f"{left // size} {unit}" for unit, size in _UNITS if left >= size), "1 s")
+    return _time(min(after) - now_ms)
 
 
-def details(checkpoint: Checkpoint, now_ms: int) -> list[str]:
-    """Return the lines of `show`."""
+def details(checkpoint: Checkpoint, now_ms: int, until_ms: int | None = None) -> list[str]:
+    """Return the lines of `show`; see `summary_json`."""
+    failed, status = checkpoint.failed, checkpoint.status(now_ms)
+    goes_on = _goes_on(checkpoint, now_ms)
+    if failed is not None:
+        goes_on = "when it is tried again: flows resume run ID SPEC"
+    if until_ms is not None:
+        goes_on = f"somebody works on it, until {wire_time(from_epoch_ms(until_ms))} or longer"
     completed = ", ".join(each.node_alias for each in checkpoint.frontier.completed) or "-"
     told = [
         ("checkpoint", checkpoint.checkpoint_id),
         ("flow", f"{checkpoint.flow_id} {checkpoint.flow_version}"),
         ("run", checkpoint.run_id),
-        ("status", f"{checkpoint.status(now_ms)}, goes on: {_goes_on(checkpoint, now_ms)}"),
+        ("status", f"{status}, goes on: {goes_on}"),
+        *([] if failed is None else _failed(failed, now_ms)),
         ("done", completed),
         ("pending", ", ".join(checkpoint.frontier.pending) or "-"),
-        *(("waits", f"{wait.alias} ({wait.kind})") for wait in checkpoint.waits),
+        *(
+            ("waits", f"{wait.alias} ({wait.kind}){'' if wait.answer is None else ', answered'}")
+            for wait in checkpoint.waits
+        ),
     ]
-    return [clean(f"{name + ':':<12}{value}") for name, value in told]
+    return [wrapped(f"{name + ':':<12}{value}", then=" " * 12) for name, value in told]
+
+
+def _failed(failed: Failed, now_ms: int) -> list[tuple[str, str]]:
+    at = f"{wire_time(from_epoch_ms(failed.at_ms))}, {ago(failed.at_ms, now_ms)}"
+    return [
+        ("failed", at if failed.node is None else f"{at}, at {failed.node}"),
+        ("why", f"{failed.said} [{failed.code}]"),
+    ]

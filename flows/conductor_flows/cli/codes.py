@@ -44,8 +44,8 @@ def codes(code: str | None, *, as_json: bool) -> None:
     """
     import msgspec
 
-    from conductor_flows.cli.printing import print_json, print_table
     from conductor_flows.validate.registry import CODES
+    from conductor_terminal.printing import print_json, print_table
 
     if code is not None:
         found = _found(code)
@@ -76,7 +76,9 @@ def _found(code: str) -> Code:
 
 
 def _explain(code: Code) -> None:
-    from conductor_flows.cli.printing import clean, headline, wrapped
+    from conductor_flows.cli.printing import headline
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import wrapped
 
     rest = f"({code.subsystem}) {code.summary}"
     click.echo(headline(code.code, code.severity, rest, fails=code.severity.fails))

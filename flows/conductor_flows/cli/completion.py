@@ -18,11 +18,7 @@ def completion(shell: str) -> None:
     zsh:   eval "$(flows completion zsh)"        in ~/.zshrc
     fish:  flows completion fish | source        in config.fish
     """
-    from click.shell_completion import get_completion_class
-
     from conductor_flows.cli.main import flows
+    from conductor_terminal.shell import completion_script
 
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.BadParameter(shell)
-    click.echo(kind(flows, {}, "flows", "_FLOWS_COMPLETE").source())
+    click.echo(completion_script("flows", flows, shell))

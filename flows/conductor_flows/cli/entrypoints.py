@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conductor_flows.cli.groups import FlowGroup
 from conductor_flows.cli.options import checked_ends, end_options, json_option, spec_argument
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from conductor_flows.ir.model import FlowIR
 
 
-@click.group()
+@click.group(cls=FlowGroup, usual="check")
 def entrypoints() -> None:
     """Check the ways into a flow."""
 
@@ -37,8 +38,9 @@ def check(spec: str, trigger: str | None, capture: str | None, *, as_json: bool)
 
     Exit codes: 0 OK, 2 an invalid flow, an unknown alias, or an alias that is no trigger.
     """
-    from conductor_flows.cli.printing import clean, print_json
     from conductor_flows.cli.specs import is_document, program_of, valid_document
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json
 
     chosen = checked_ends(trigger, capture)
     program = None if is_document(spec) else program_of(spec)
@@ -57,6 +59,7 @@ def check(spec: str, trigger: str | None, capture: str | None, *, as_json: bool)
 
 
 def _declared(flow: FlowIR, spec: str) -> list[dict[str, Any]]:
+    from conductor_flows.cli.local import no_way_in
     from conductor_flows.execute.errors import UnknownAlias
     from conductor_flows.execute.runner import default_ends
 
@@ -68,7 +71,8 @@ def _declared(flow: FlowIR, spec: str) -> list[dict[str, Any]]:
     try:
         ends = default_ends(flow)
     except UnknownAlias as error:
-        error.hint = f"choose: flows entrypoints check {spec} --trigger ALIAS --capture ALIAS"
+        choose = f"choose: flows entrypoints check {spec} --trigger ALIAS --capture ALIAS"
+        error.hint = no_way_in(flow) or choose
         raise
     return [_entry(ends.trigger, ends.capture)]
 

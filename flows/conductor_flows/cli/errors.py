@@ -8,28 +8,6 @@ from __future__ import annotations
 from conductor_sdk.errors import ConductorError, Exit
 
 
-class UsageWrong(ConductorError):
-    """The command line is not right."""
-
-    code = "USAGE"
-    default_hint = "run: flows --help"
-    exit_code = Exit.USAGE
-
-
-class SystemRefused(ConductorError):
-    """The operating system refused."""
-
-    code = "SYSTEM_REFUSED"
-    default_hint = "look at the path, its permissions and the disk"
-
-
-class Unexpected(ConductorError):
-    """Something went wrong that nobody thought of."""
-
-    code = "UNEXPECTED"
-    default_hint = "see where: set CONDUCTOR_TRACEBACK=1 and run the command again"
-
-
 class PayloadUnreadable(ConductorError):
     """The payload cannot be read."""
 

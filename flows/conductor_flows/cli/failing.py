@@ -57,7 +57,7 @@ def _explain(
             hints = [str(hint) for hint in _listed(error.data.get("hints"))]
             if not as_json:
                 click.echo(f"[{error.code}] not bound: {', '.join(hints)}", err=True)
-            error.hint = "add " + " ".join(_bind(hint) for hint in hints)
+            error.hint = "add " + " ".join(dict.fromkeys(_bind(hint) for hint in hints))
         case NodeFailed():
             if at := _line(error):
                 error.detail = f"{error.detail} ({at})"
@@ -95,13 +95,15 @@ def _bind(hint: str) -> str:
 
 def _line(error: BaseException) -> str:
     """Name the innermost line of the user's code that led to an error."""
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    frames = [
-        frame for frame in traceback.extract_tb(cause.__traceback__)
-        if not frame.filename.startswith((_OURS, "<"))
-    ]  # fmt: skip
-    mine = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    mine = [frame for frame in mine if "/lib/python" not in frame.filename]
-    return f"{Path(mine[-1].filename).name}:{mine[-1].lineno}" if mine else ""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    # What a library raised may be the cause of what was raised where the user called it.
+    for each in reversed(causes):
+        mine = [
+            frame for frame in traceback.extract_tb(each.__traceback__)
+            if not frame.filename.startswith((_OURS, "<")) and "/lib/python" not in frame.filename
+        ]  # fmt: skip
+        if mine:
+            return f"{Path(mine[-1].filename).name}:{mine[-1].lineno}"
+    return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from conductor_flows.cli.groups import FlowGroup
 from conductor_flows.cli.options import json_option, read_file, spec_argument
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _input = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@click.group(cls=FlowGroup, usual="check")
 def graph() -> None:
     """Check a flow against every rule, or draw it. No node of it runs."""
 
@@ -94,7 +95,7 @@ def _pictures(looked: Looked, dot_file: Path | None, *, emit_dot: bool, pretty_j
 
 
 def _say_json(looked: Looked, found: list[Diagnostic], *, failed: bool) -> None:
-    from conductor_flows.cli.printing import print_json
+    from conductor_terminal.printing import print_json
 
     flow = looked.flow
     print_json({
@@ -116,30 +117,29 @@ def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _say(looked: Looked, found: list[Diagnostic], *, failed: bool, err: bool) -> None:
-    from conductor_flows.cli.printing import clean, printable
+    from conductor_flows.cli.counting import counted, size_of
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import printable
 
     mark = printable("✗" if failed else "✓")
     mark = click.style(
         {"?": "!" if failed else "ok"}.get(mark, mark), fg="red" if failed else "green"
     )
     flow = looked.flow
-    size = "" if flow is None else f": {len(flow.nodes)} nodes, {len(flow.edges)} edges"
+    size = "" if flow is None else f": {size_of(flow)}"
     name = looked.name if flow is None else f"{flow.name} {flow.version}"
     errors = sum(each.severity.fails for each in found)
-    told = f", {_count(errors, 'error')}" if errors else ""
-    told += f", {_count(len(found) - errors, 'warning')}" if len(found) > errors else ""
+    told = f", {counted(errors, 'error')}" if errors else ""
+    told += f", {counted(len(found) - errors, 'warning')}" if len(found) > errors else ""
     click.echo(f"{mark} {clean(name)}{size}{told}", err=err)
     for each in found:
         print_diagnostic(each, err=err)
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def print_diagnostic(diagnostic: Diagnostic, *, err: bool = False) -> None:
     """Print a diagnostic: code, severity and subsystem, what, where, what to do."""
-    from conductor_flows.cli.printing import headline, wrapped
+    from conductor_flows.cli.printing import headline
+    from conductor_terminal.printing import wrapped
 
     each = diagnostic
     rest = f"({each.subsystem}) {each.summary}"
@@ -174,14 +174,24 @@ def show(
     from conductor_flows.cli.printing import write_whole
     from conductor_flows.cli.specs import document_of
 
+    chosen = form or _form_of(out)
     flow = document_of(spec, document)
-    chosen = form or (_BY_SUFFIX.get(out.suffix.lower()) if out is not None else None) or "text"
     text = _drawn(flow, chosen, plain=plain)
     if out is None:
         click.echo(text, nl=False)
     else:
         write_whole(out, text.encode())
         click.echo(f"wrote {out}", err=True)
+
+
+def _form_of(out: Path | None) -> str:
+    if out is None or not out.suffix:
+        return "text"
+    found = _BY_SUFFIX.get(out.suffix.lower())
+    if found is None:
+        known = ", ".join(_BY_SUFFIX)
+        raise click.UsageError(f"{out} ends in none of {known}: say --format too")
+    return found
 
 
 def _drawn(flow: Any, form: str, *, plain: bool) -> str:
@@ -208,7 +218,7 @@ def _drawn(flow: Any, form: str, *, plain: bool) -> str:
 
 def _text(flow: Any, *, plain: bool) -> str:
     from conductor_flows.cli.picture import ASCII, UNICODE, picture
-    from conductor_flows.cli.printing import printable
+    from conductor_terminal.printing import printable
 
     drawn = "\n".join([*picture(flow, ASCII if plain else UNICODE), ""])
     if printable(drawn) != drawn:

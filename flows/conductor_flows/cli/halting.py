@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from conductor_flows.cli.printing import clean
 from conductor_flows.cli.provided import Kept
 from conductor_flows.execute.outcomes import Halted
 from conductor_flows.ir.model import FlowIR
+from conductor_sdk.terminal_text import clean
 
 
 def halted_json(flow: FlowIR, halted: Halted, spec: str, kept: Kept | None) -> dict[str, Any]:

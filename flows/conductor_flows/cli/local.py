@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,11 +66,14 @@ def run_local(order: Order) -> None:
         as_json=order.as_json, metrics=order.metrics,
     )  # fmt: skip
 
+    deadline_s = _deadline_s(flow, order, ends)
+
     async def act(host: Host) -> Done:
         try:
+            made = Invocation(order.payload, ends, deadline_s, order.labels)
             if order.burst > 1:
-                return await _burst(host, order, ends)
-            outcome = await host.invoke(_invocation(order, ends, order.payload))
+                return await _burst(host, made, order.burst)
+            outcome = await host.invoke(made)
         except PortRefused as error:
             if order.payload is None:
                 schema = f"flows entrypoints check {shlex.quote(order.spec)} --json"
@@ -93,22 +96,37 @@ def _ends(flow: FlowIR, order: Order) -> Ends:
     try:
         return default_ends(flow)
     except UnknownAlias as error:
-        error.hint = "choose: --trigger ALIAS --capture ALIAS"
+        error.hint = no_way_in(flow) or "choose: --trigger ALIAS --capture ALIAS"
         raise
 
 
-def _invocation(order: Order, ends: Ends, payload: Any) -> Invocation:
-    return Invocation(payload, ends, order.deadline_s, order.labels)
+def no_way_in(flow: FlowIR) -> str:
+    """Return what to do about a flow that nothing goes into; "" for another."""
+    if any(node.kind == "trigger" for node in flow.nodes):
+        return ""
+    return "begin it with a trigger: an async function under @trigger(summary=…)"
 
 
-async def _burst(host: Host, order: Order, ends: Ends) -> Done:
+def _deadline_s(flow: FlowIR, order: Order, ends: Ends) -> float | None:
+    """Return what was typed, or what the entrypoint says that is gone in by."""
+    if order.deadline_s is not None:
+        return order.deadline_s
+    said = (
+        each.deadline_ms for each in flow.metadata.entrypoints
+        if (each.trigger_alias, each.capture_alias) == (ends.trigger, ends.capture)
+    )  # fmt: skip
+    found = next(said, None)
+    return None if found is None else found / 1000
+
+
+async def _burst(host: Host, each: Invocation, count: int) -> Done:
     tasks: list[asyncio.Task[Outcome]] = []
-    fields = as_object(order.payload)
+    fields = as_object(each.payload)
     try:
         async with asyncio.TaskGroup() as group:
-            for index in range(order.burst):
-                payload = order.payload if fields is None else {**fields, BURST_INDEX: index}
-                run = host.invoke(_invocation(order, ends, payload))
+            for index in range(count):
+                payload = each.payload if fields is None else {**fields, BURST_INDEX: index}
+                run = host.invoke(replace(each, payload=payload))
                 tasks.append(group.create_task(run, name=f"flow.burst-{index}"))
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None

@@ -37,7 +37,8 @@ def new(name: str, directory: Path | None, *, as_json: bool) -> None:
       flows run local hello/hello.py --payload '{"name": "Ada"}'
       python -m pytest hello
     """
-    from conductor_flows.cli.printing import clean, print_json
+    from conductor_sdk.terminal_text import clean
+    from conductor_terminal.printing import print_json
 
     folder = Path(name) if directory is None else directory
     files = scaffold(name, folder)
@@ -85,7 +86,9 @@ def _check_name(name: str) -> None:
     from conductor_flows.cli.errors import FlowNameRefused
 
     if not _NAME.fullmatch(name):
-        raise FlowNameRefused(repr(name[:60]))
+        near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        hint = f"choose another name, for example: {near}" if _NAME.fullmatch(near) else None
+        raise FlowNameRefused(repr(name[:60]), hint=hint)
     taken = sys.stdlib_module_names | {"conductor_flows", "pydantic", "pytest", "tests"}
     if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in taken:
         hint = f"choose another name, for example: {name}_flow"

@@ -6,14 +6,18 @@ fits a flow is not asked here.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from conductor_flows.cli.errors import PayloadUnreadable
+
+NAME_MAX: Final = 256
+"""Characters of what may be the name of a file."""
 
 
 def payload_of(text: str | None, file: Path | None) -> Any:
@@ -33,7 +37,23 @@ def payload_of(text: str | None, file: Path | None) -> Any:
         return _decoded(file.read_bytes(), str(file))
     if text == "-" or file is not None:
         return _decoded(piped(), "standard input")
-    return None if text is None else _decoded(text.encode(), "--payload")
+    try:
+        return None if text is None else _decoded(text.encode(), "--payload")
+    except PayloadUnreadable as error:
+        error.hint = _meant(text or "") or error.hint
+        raise
+
+
+def _meant(text: str) -> str | None:
+    """Return how to write what was probably meant; None: nobody can know."""
+    named = text.removeprefix("@")
+    if len(named) < NAME_MAX and named.isprintable() and Path(named).is_file():
+        return f"give the file by its name: --payload-file {shlex.quote(named)}"
+    if text.lstrip()[:1] in {"{", "["} and "'" in text:
+        return 'JSON has its names and texts in double quotes: --payload \'{"value": "x"}\''
+    if text[:1].isalpha():
+        return "a text is JSON in double quotes: --payload '\"hello\"'"
+    return None
 
 
 def piped() -> bytes:

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from conductor_flows.cli.printing import WIDTH, clean, wrapped
+from conductor_flows.cli.counting import size_of
 from conductor_flows.ir.model import FlowIR
 from conductor_flows.ir.show.layout import columns
 from conductor_flows.ir.show.marks import EdgeMark, NodeMark, edges, nodes
 from conductor_flows.ir.terms import NodeKind
+from conductor_sdk.terminal_text import WIDTH, clean
+from conductor_terminal.printing import wrapped
 
 LANES_MAX: Final = 16
 _UP, _RIGHT, _DOWN, _LEFT = 1, 2, 4, 8
@@ -49,7 +51,7 @@ ASCII: Final = Style(_ASCII, "*", dots=False, arrow="->", back="back to")
 
 def picture(flow: FlowIR, style: Style = UNICODE) -> Iterator[str]:
     """Yield the lines of a picture."""
-    count = f"{len(flow.nodes)} nodes, {len(flow.edges)} edges"
+    count = size_of(flow)
     yield clean(f"{flow.name} {flow.version}  {flow.profile}, {count}")
     if flow.summary:
         yield wrapped(flow.summary)

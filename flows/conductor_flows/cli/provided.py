@@ -17,7 +17,7 @@ import click
 
 from conductor_flows.capabilities.bindings.lock import read
 from conductor_flows.capabilities.bindings.spec import Binding, parse_all
-from conductor_flows.capabilities.errors import LockRefused
+from conductor_flows.capabilities.errors import BindingRefused, LockRefused
 from conductor_flows.cli.errors import StoreRefused
 from conductor_flows.cli.options import CHECKPOINT_DB, CHECKPOINTS
 from conductor_flows.durable.services import Durability, in_folder, in_memory, in_sqlite
@@ -46,12 +46,25 @@ def bindings_for(
     if binds and lock is not None:
         raise click.UsageError("--bind and --bindings-lock exclude each other: give one")
     if lock is None:
-        return parse_all(binds)
+        return typed(binds)
     try:
         return read(lock.read_bytes(), flow.id)
     except LockRefused as error:
         error.hint = f"write it again: flows bindings lock generate {shlex.quote(spec)} --bind …"
         error.detail = f"{lock}: {error.detail}"
+        raise
+
+
+def typed(binds: Sequence[str]) -> tuple[Binding, ...]:
+    """Return the bindings that were typed.
+
+    Raises:
+        BindingRefused: One of them cannot be used; names the command that lists what can be.
+    """
+    try:
+        return parse_all(binds)
+    except BindingRefused as error:
+        error.hint = "see what can be bound: flows bindings --help"
         raise
 
 

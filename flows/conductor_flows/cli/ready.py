@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import click
 
-from conductor_flows.cli.printing import clean, print_line
+from conductor_flows.cli.aside import answering
 from conductor_flows.host.web.route import Route
+from conductor_sdk.terminal_text import clean
+from conductor_terminal.printing import print_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Ready:
         """Print it: for people on standard error, for programs one line on standard output."""
         if self.as_json:
             metrics = {} if self.metrics is None else {"metrics": self.metrics}
-            print_line({"url": url, **metrics, "routes": self._listed(url)})
+            with answering():
+                print_line({"url": url, **metrics, "routes": self._listed(url)})
             return
         for route in self.routes:
             for path in route.paths:

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from conductor_flows.cli.printing import clean, print_table
 from conductor_flows.ir.model import FlowIR
+from conductor_sdk.terminal_text import clean
+from conductor_terminal.printing import print_table
 
 
 def say_summary(flow: FlowIR, summary: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""`flows resume`: runs that wait, and those that were interrupted.
+"""`flows resume`: runs that wait, that failed, and those that were interrupted.
 
 Promise: `list` and `show` change no checkpoint; a run that goes on is the same run. Refusal:
-nothing goes on that was not named, or asked for by --due.
+nothing goes on that was not named, or asked for by --due; what failed goes on only by name.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from conductor_flows.cli.options import (
 if TYPE_CHECKING:
     from conductor_flows.cli.resuming import Going
 
-STATUSES: Final = ("active", "completed", "expired")
+STATUSES: Final = ("active", "failed", "completed", "expired")
 
 
 @click.group()
 def resume() -> None:
-    """List, show and go on with runs that wait or were interrupted.
+    """List, show and go on with runs that wait, failed or were interrupted.
 
     A flow that waits (for a time, a call or an approval) leaves a checkpoint, and so does every
-    run of a flow whose durability is strong. Checkpoints are in .flow/checkpoints, or where
-    --checkpoint-dir says: a folder, or an SQLite file.
+    run of a flow whose durability is strong. A run that failed goes on from where it failed:
+    what had ended does not run again, and effects keep their keys. Checkpoints are in
+    .flow/checkpoints, or where --checkpoint-dir says: a folder, or an SQLite file.
     """
 
 
@@ -55,10 +56,11 @@ def list_(
     flow: str | None, run: str | None, checkpoint_dir: Path | None, status: str | None, *,
     due: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """List checkpoints, sorted by flow, run and id.
+    """List checkpoints, sorted by flow, run and id; of runs that failed also when and why.
 
     \b
       flows resume list --due
+      flows resume list --status failed
       flows resume list --flow orders@1.0.0 --json
     """
     import asyncio
@@ -69,13 +71,15 @@ def list_(
         raise click.UsageError("--due means active ones: leave --status out")
     kept = place_of(checkpoint_dir)
     wanted = "active" if due else status
-    found = [] if kept is None else asyncio.run(_listed(kept, flow, run, wanted, due=due))
-    _print_list(found, as_json=as_json)
+    found, held = list[Any](), dict[str, int]()
+    if kept is not None:
+        found, held = asyncio.run(_listed(kept, flow, run, wanted, due=due))
+    _print_list(found, held, as_json=as_json)
 
 
 async def _listed(kept: Any, flow: str | None, run: str | None, status: str | None, *,
-                  due: bool) -> list[Any]:  # fmt: skip
-    from conductor_flows.cli.checkpoints import flow_id_of, is_due, store_of
+                  due: bool) -> tuple[list[Any], dict[str, int]]:  # fmt: skip
+    from conductor_flows.cli.checkpoints import flow_id_of, is_due, store_of, worked_on
     from conductor_flows.durable.records import Status
     from conductor_sdk.clock import epoch_ms
 
@@ -83,21 +87,32 @@ async def _listed(kept: Any, flow: str | None, run: str | None, status: str | No
         now_ms = epoch_ms(durability.clock.now())
         only = None if status is None else Status(status)
         found = await store_of(durability).list(flow=flow_id_of(flow), run=run, status=only)
-        return [each for each in found if not due or is_due(each, now_ms)]
+        held = await worked_on(durability, now_ms)
+    if due:
+        found = [each for each in found if is_due(each, now_ms) and each.checkpoint_id not in held]
+    return found, held
 
 
-def _print_list(found: list[Any], *, as_json: bool) -> None:
-    from conductor_flows.cli.checkpoints import rows_of, summary_json
-    from conductor_flows.cli.printing import print_json, print_table
+def _print_list(found: list[Any], held: dict[str, int], *, as_json: bool) -> None:
+    from conductor_flows.cli.checkpoints import rows_of, summary_json, why
     from conductor_sdk.clock import SystemClock, epoch_ms
+    from conductor_terminal.printing import print_json, print_table, wrapped
 
     now_ms = epoch_ms(SystemClock().now())
     if as_json:
-        print_json({"checkpoints": [summary_json(each, now_ms) for each in found]})
+        told = [summary_json(each, now_ms, held.get(each.checkpoint_id)) for each in found]
+        print_json({"checkpoints": told})
     elif not found:
         click.echo("No checkpoints.")
     else:
-        print_table(["checkpoint", "status", "goes on", "waits at"], rows_of(found, now_ms))
+        headings = ["checkpoint", "status", "goes on", "waits at"]
+        print_table(headings, rows_of(found, now_ms, held))
+        failed = [each for each in found if each.failed is not None]
+        for each in failed:
+            click.echo(f"\n{each.checkpoint_id}")
+            click.echo(wrapped(why(each.failed, now_ms), first="  ", then="  "))
+        if failed:
+            click.echo("\nnext: try one again, from where it failed: flows resume run ID SPEC")
 
 
 @resume.command()
@@ -122,17 +137,18 @@ def show(
 async def _show(
     kept: Any, checkpoint_id: str, flow: str | None, run: str | None, *, as_json: bool
 ) -> None:
-    from conductor_flows.cli.checkpoints import chosen, details
-    from conductor_flows.cli.printing import print_json
+    from conductor_flows.cli.checkpoints import chosen, details, worked_on
     from conductor_sdk.clock import epoch_ms
+    from conductor_terminal.printing import print_json
 
     async with kept.opened() as durability:
         found = await chosen(durability, checkpoint_id, flow=flow, run=run)
         now_ms = epoch_ms(durability.clock.now())
+        until_ms = (await worked_on(durability, now_ms)).get(found.checkpoint_id)
     if as_json:
         print_json(found)
         return
-    for line in details(found, now_ms):
+    for line in details(found, now_ms, until_ms):
         click.echo(line)
     for wait in found.waits:
         click.echo(f"\nshown at {wait.alias}:")
@@ -169,6 +185,10 @@ def run_(names: tuple[str, ...], *, due: bool, **given: Any) -> None:
 
     A timer needs nothing; an approval --approve or --deny; a callback --payload. Answers are
     checked, kept and only then used. With --due one line of JSON is printed for each run.
+
+    A run that failed or was interrupted is tried again from its last checkpoint, as the same
+    run: what had ended does not run again, and effects keep their idempotency keys. --due
+    leaves runs alone that failed.
 
     \b
       flows resume run cp-7a41 flow.py

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from conductor_flows.cli.groups import FlowGroup
 from conductor_flows.cli.options import (
     binding_options,
     checked_ends,
@@ -34,7 +35,7 @@ def checkpoint_options(function: Any) -> Any:
     )(checkpoint_dir_option(function))  # fmt: skip
 
 
-@click.group()
+@click.group(cls=FlowGroup, usual="local")
 def run() -> None:
     """Run a flow here, or serve flows over HTTP."""
 
@@ -52,7 +53,7 @@ def run() -> None:
 @checkpoint_options
 @end_options
 @click.option("--deadline", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-              help="Cancel the run after so long.")  # fmt: skip
+              help="Cancel the run after so long, over what the entrypoint says.")  # fmt: skip
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE",
               help="A label that nodes see; may be repeated.")  # fmt: skip
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",

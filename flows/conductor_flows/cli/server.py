@@ -18,8 +18,8 @@ from typing import Any, Final
 import click
 
 from conductor_flows.capabilities.bindings.spec import Binding
+from conductor_flows.cli.aside import aside
 from conductor_flows.cli.failing import explained
-from conductor_flows.cli.printing import clean
 from conductor_flows.cli.provided import Kept, bindings_for, kept_for
 from conductor_flows.cli.ready import Ready
 from conductor_flows.cli.specs import program_of
@@ -37,6 +37,7 @@ from conductor_flows.host.web.serving import bind
 from conductor_flows.host.web.serving import serve as serve_on
 from conductor_flows.host.web.site import Choices
 from conductor_sdk.errors import ConductorError
+from conductor_sdk.terminal_text import clean
 
 BACKLOG: Final = 2048
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -85,7 +86,8 @@ def serve(offer: Offer) -> None:
         kept = kept_for(program.flow, bindings, offer.store, offer.path)
         flows.append(_Flow(spec, program, bindings, kept))
     tell_failures()
-    asyncio.run(_serve(offer, flows))
+    with aside():
+        asyncio.run(_serve(offer, flows))
 
 
 async def _serve(offer: Offer, flows: Sequence[_Flow]) -> None:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 
 from conductor_flows.capabilities.bindings.spec import Binding
+from conductor_flows.cli.aside import answering, aside
 from conductor_flows.cli.errors import StreamUnasked
 from conductor_flows.cli.failing import explained
 from conductor_flows.cli.halting import halted_json, say_halted
-from conductor_flows.cli.printing import print_json, print_line, write_whole
+from conductor_flows.cli.printing import write_whole
 from conductor_flows.cli.provided import Kept
 from conductor_flows.cli.reporting import say_summary
 from conductor_flows.cli.tally import Tally
@@ -34,6 +35,7 @@ from conductor_flows.execute.services import Services
 from conductor_flows.host.hosting import Host
 from conductor_flows.host.services import serving
 from conductor_sdk.errors import ConductorError
+from conductor_terminal.printing import print_json, print_line
 
 if TYPE_CHECKING:
     from conductor_flows.cli.measured import Measured
@@ -100,6 +102,15 @@ async def perform(session: Session, ends: Ends, act: Act) -> None:
     """
     flow, measured = session.program.flow, _measured(session)
     tally = Tally(None if measured is None else measured.recorder)
+    with aside():
+        done, took_ms = await _performed(session, ends, act, tally, measured)
+    _say(session, done, tally.summary(flow, took_ms))
+
+
+async def _performed(
+    session: Session, ends: Ends, act: Act, tally: Tally, measured: Measured | None
+) -> tuple[Done, float]:
+    flow = session.program.flow
     async with provided(session, tally) as services:
         begun, done = time.perf_counter(), Done()
         try:
@@ -120,7 +131,7 @@ async def perform(session: Session, ends: Ends, act: Act) -> None:
             if measured is not None and session.metrics is not None:
                 tally.tell(flow, session.spec, took_ms, done.captures, ends.capture)
                 write_whole(session.metrics, measured.text())
-    _say(session, done, tally.summary(flow, took_ms))
+    return done, took_ms
 
 
 def _measured(session: Session) -> Measured | None:
@@ -169,7 +180,8 @@ async def concluded(outcome: Outcome, *, as_json: bool) -> Done:
                     if as_json:
                         events.append(piece)
                     else:
-                        print_line(piece)
+                        with answering():
+                            print_line(piece)
             return Done(events=events, captures=count)
 
 

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
+from conductor_flows.cli.aside import aside
 from conductor_flows.cli.payloads import piped
 from conductor_flows.dsl.errors import FlowInvalid, FlowRefused
 from conductor_flows.execute.program import Program
-from conductor_flows.host.errors import FlowNotFound
+from conductor_flows.host.errors import FlowNotFound, LoadFailed
 from conductor_flows.host.loading import load, load_document
 from conductor_flows.ir.model import FlowIR
 from conductor_flows.ir.read import read_flow
@@ -26,6 +27,8 @@ from conductor_flows.validate.diagnostic import Diagnostic
 from conductor_flows.validate.registry import CODES
 
 T = TypeVar("T")
+RELATIVE: Final = "attempted relative import"
+"""What Python says of a file that belongs to a package and was loaded by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def look(spec: str | None, document: Path | None) -> Looked:
         diagnostic = Diagnostic(
             code=code.code, severity=code.severity, subsystem=code.subsystem,
             summary=code.summary, message=refused.detail, location=refused.location,
-            hint=code.hint,
+            hint=refused.hint if refused.advised else code.hint,
         )  # fmt: skip
         return Looked(name, None, (diagnostic,))
     return Looked(flow.name, flow)
@@ -123,15 +126,48 @@ def is_document(spec: str) -> bool:
 def _hinted(loading: Callable[[str], T], spec: str) -> T:
     """Load, and let refusals name the next command."""
     try:
-        return loading(spec)
+        with aside():
+            return loading(spec)
     except FlowInvalid as error:
         raise _shortened(error, spec) from None
     except FlowNotFound as error:
-        place, _, name = spec.partition(":")
-        if "/" in place and Path(f"{place}.py").is_file():
-            error.hint = f"name the file: {place}.py{':' if name else ''}{name}"
+        if error.hint == error.default_hint:
+            error.hint = _meant(spec) or error.hint
+        raise
+    except LoadFailed as error:
+        if RELATIVE in error.detail:
+            error.hint = f"name the module, not its file: {_dotted(spec)}"
         raise
     except FlowRefused as error:
-        if error.code in CODES:
+        if error.code in CODES and not error.advised:
             error.hint = f"see what it means: flows codes {error.code}"
         raise
+
+
+def _dotted(spec: str) -> str:
+    place, _, name = spec.partition(":")
+    parts = Path(place).with_suffix("").parts
+    if Path(place).is_absolute() or ".." in parts:
+        parts = ("package", parts[-1])  # it depends on where the command is typed
+    return ".".join(parts) + (f":{name}" if name else "")
+
+
+def _meant(spec: str) -> str | None:
+    """Return the advice to name what is there; None: nothing that is like it."""
+    from difflib import get_close_matches
+
+    place, _, name = spec.partition(":")
+    path, named = Path(place), f":{name}" if name else ""
+    if "/" in place and Path(f"{place}.py").is_file():
+        return f"name the file: {place}.py{named}"
+    if path.is_file() and path.suffix == ".py":
+        return None
+    if path.is_file():
+        return "a flow is in a file of Python (.py), a document in one of JSON (.json)"
+    folder = path if path.is_dir() else path.parent
+    there = sorted(each.name for each in folder.glob("*.py") if not each.name.startswith("_"))
+    if path.is_dir():
+        return f"name a file in it, as {folder / there[0]}" if there else None
+    wanted = path.name if path.suffix == ".py" else f"{path.name}.py"
+    near = get_close_matches(wanted, there, n=1)
+    return f"did you mean {folder / near[0]}{named}?" if near else None

@@ -10,10 +10,10 @@ import logging
 import os
 from typing import Final
 
-from conductor_flows.cli.main import TRACEBACK
-from conductor_flows.cli.printing import clean
 from conductor_flows.execute.errors import NodeFailed
 from conductor_sdk.errors import ConductorError
+from conductor_sdk.terminal_text import clean
+from conductor_terminal.shell import TRACEBACK
 
 LOGGER: Final = "conductor_flows.host"
 

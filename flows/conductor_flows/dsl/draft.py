@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -75,7 +75,10 @@ class Draft:
             FlowRefused: DAG202: the node is another flow's; without a code: it is no node at all.
         """
         if not isinstance(handle, Handle):
-            raise FlowRefused(f"{what}: {handle!r} is no node; give what flow.add(...) returned")
+            name = getattr(handle, "__name__", None)
+            told = f"{handle!r} is no node" if name is None else f"{name} is not in the flow yet"
+            given = f"flow.add({name or '...'})"
+            raise FlowRefused(f"{what}: {told}; give what {given} returned")
         if handle.draft is not self or handle.alias not in self.nodes:
             raise FlowRefused(f"{what}: {self.name} has no node {handle.alias!r}", code="DAG202")
         return handle.alias
@@ -160,40 +163,3 @@ class Draft:
             SurfaceIR(id=surface_id, kind=kind, targets=named, config={"v": 1, **filled})
         )
         return surface_id
-
-
-def pointer(found: object, what: str) -> str:
-    """Return a JSON Pointer; refuse anything else."""
-    if not isinstance(found, str):
-        _refuse(f"{what}: a JSON Pointer is a text, not {found!r}")
-    if found and not found.startswith("/"):
-        _refuse(f"{what}: a JSON Pointer begins with a slash: {found!r}")
-    return found
-
-
-def text(found: object, what: str) -> str:
-    """Return a text that is not empty; refuse anything else."""
-    if not isinstance(found, str) or not found:
-        _refuse(f"{what} is a text, not {found!r}")
-    return found
-
-
-def positive(found: object, what: str) -> int:
-    """Return a whole number above 0; refuse anything else, naming what is expected."""
-    if isinstance(found, bool) or not isinstance(found, int) or found <= 0:
-        _refuse(f"{what} is a whole number above 0, not {found!r}")
-    return found
-
-
-def only(given: Mapping[str, object], what: str, *known: str) -> None:
-    """Refuse options that are not known, naming those that are; the first is needed."""
-    for key in given:
-        if key not in known:
-            names = ", ".join(f"`{name}`" for name in known)
-            _refuse(f"{what}: unknown `{key}`; expected {names}")
-    if known[0] not in given:
-        _refuse(f"{what}: expected `{known[0]}`")
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise FlowRefused(detail)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Required, TypedDict, Unpack
 
-from conductor_flows.dsl.draft import Draft, Handle, only, positive, text
+from conductor_flows.dsl.draft import Draft, Handle
 from conductor_flows.dsl.options import member
+from conductor_flows.dsl.written import only, positive, text
 from conductor_flows.ir.terms import Delivery, Ordering, SurfaceKind
 
 

@@ -17,18 +17,23 @@ class FlowRefused(ConductorError):
     """The flow cannot be built like this."""
 
     code = "FLOW_REFUSED"
-    default_hint = "see what its code means: flows codes CODE"
+    default_hint = "look at the line that it names"
     exit_code = Exit.USAGE
 
-    def __init__(self, detail: str, *, code: str = "", location: str = "") -> None:
+    def __init__(
+        self, detail: str, *, code: str = "", location: str = "", hint: str | None = None
+    ) -> None:
         """Say what is wrong and where.
 
         Args:
             detail: What is wrong, with names.
             code: A diagnostic's, as `DAG206`; `FLOW_REFUSED` where there is none.
             location: A JSON Pointer into the document that was being built; "" is the whole of it.
+            hint: What to do, where the code's own advice is not the best one.
         """
-        super().__init__(detail, data={"location": location})
+        super().__init__(detail, hint=hint, data={"location": location})
+        self.advised = hint is not None
+        """Whether the hint is of this refusal, not of its code."""
         self.location = location
         if code:
             # The code is a diagnostic's and therefore each refusal's own, not the class's.

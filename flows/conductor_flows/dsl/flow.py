@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import msgspec
 
-from conductor_flows.dsl.draft import Draft, Handle, Placed, positive
+from conductor_flows.dsl.draft import Draft, Handle, Placed
 from conductor_flows.dsl.edges import EdgeWords
 from conductor_flows.dsl.errors import FlowInvalid, FlowRefused
 from conductor_flows.dsl.gatherings import GatheringWords
@@ -22,6 +22,7 @@ from conductor_flows.dsl.node import Node, Ports
 from conductor_flows.dsl.options import NodeOptions, member, with_options
 from conductor_flows.dsl.subflows import flows_inside, narrowed, subflow_node
 from conductor_flows.dsl.surfaces import SurfaceWords
+from conductor_flows.dsl.written import positive
 from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.ir.identity import flow_id, node_id

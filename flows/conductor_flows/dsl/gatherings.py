@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
-from conductor_flows.dsl.draft import Draft, Handle, pointer, positive
+from conductor_flows.dsl.draft import Draft, Handle
 from conductor_flows.dsl.errors import FlowRefused
+from conductor_flows.dsl.written import pointer, positive
 from conductor_flows.ir.terms import SurfaceKind
 
 AnyHandle = Handle[Any, Any]

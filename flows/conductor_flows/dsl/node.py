@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import (
     Any,
     Generic,
+    Never,
     Protocol,
     TypeVar,
     Union,
@@ -60,6 +61,9 @@ class Node(Generic[In_contra, Out_co]):
         self.ports = ports
         self.handler = handler
 
+    def __repr__(self) -> str:
+        return f"<function {self.__name__} as a node>"
+
     async def __call__(self, value: In_contra, context: NodeContext | None = None, /) -> Out_co:
         """Call the function as it was written; a streaming one gives its iterator."""
         handler = self.handler
@@ -99,18 +103,28 @@ class Decorate(Protocol):
         ...
 
 
-def node(**options: Unpack[NodeOptions]) -> Decorate:
+def node(*bare: Never, **options: Unpack[NodeOptions]) -> Decorate:
     """Make a node of an asynchronous function; by default inline, pure, best effort.
 
     Giving None gives nothing: nothing goes on from there, unless the node was given a null itself.
-    See `NodeOptions` for what may be said.
+    See `NodeOptions` for what may be said; `bare` is for refusing `@node` without parentheses.
     """
+    _refuse_bare("node", bare)
     return _Decorator(NodeKind.INLINE, Effects.PURE, Determinism.BEST_EFFORT, options)
 
 
-def trigger(**options: Unpack[NodeOptions]) -> Decorate:
+def trigger(*bare: Never, **options: Unpack[NodeOptions]) -> Decorate:
     """Make a trigger, where payloads come in; by default read only and strict."""
+    _refuse_bare("trigger", bare)
     return _Decorator(NodeKind.TRIGGER, Effects.READ_ONLY, Determinism.STRICT, options)
+
+
+def _refuse_bare(word: str, given: tuple[object, ...]) -> None:
+    """Refuse `@node` above a function, which is a call with the function."""
+    if given:
+        name = getattr(given[0], "__name__", repr(given[0]))
+        hint = f'write it with parentheses: @{word}(summary="…")'
+        raise FlowRefused(f"{name}: @{word} has no parentheses", hint=hint)
 
 
 class _Decorator:
@@ -182,7 +196,8 @@ def _read(function: Callable[..., Any], local: dict[str, Any]) -> _Read:
     name = getattr(function, "__name__", repr(function))
     generates = inspect.isasyncgenfunction(function)
     if not generates and not inspect.iscoroutinefunction(function):
-        raise FlowRefused(f"{name} is no `async def` function", code="DAG001")
+        hint = f"write: async def {name}(…)"
+        raise FlowRefused(f"{name} is no `async def` function", code="DAG001", hint=hint)
     names = list(inspect.signature(function).parameters)
     if len(names) not in {1, 2}:
         text = f"{name} takes {len(names)} arguments; a node takes one, and a context if it wants"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, NoReturn, TypeAlias, TypedDict, TypeVar, cast
 
 import msgspec
 
 from conductor_flows.dsl.errors import FlowRefused
 from conductor_flows.dsl.ports import to_json
+from conductor_flows.dsl.written import nearest, positive
 from conductor_flows.execute.errors import PortRefused
-from conductor_flows.ir.durations import duration
+from conductor_flows.ir.durations import duration, millis
 from conductor_flows.ir.model import Idempotency, NodeIR
 from conductor_flows.ir.rich import (
     Batch,
@@ -29,7 +30,7 @@ from conductor_flows.ir.rich import (
     StateModel,
 )
 from conductor_flows.ir.terms import Determinism, Effects, NodeKind, RetryOwner
-from conductor_flows.validate.hints import HINTS, Implied, fallback, implied_by
+from conductor_flows.validate.hints import HINTS, Implied, fallback, implied_by, under
 
 EffectsName: TypeAlias = Literal["pure", "read_only", "effectful"]
 DeterminismName: TypeAlias = Literal["strict", "stable", "best_effort", "nondeterministic"]
@@ -93,26 +94,33 @@ def with_options(node: NodeIR, options: Mapping[str, Any], where: str) -> NodeIR
     changes: dict[str, Any] = {}
     for key, value in options.items():
         if key not in NodeOptions.__annotations__:
-            known = ", ".join(sorted(NodeOptions.__annotations__))
-            raise FlowRefused(f"{where}: unknown option {key!r}; known: {known}", code="DAG003")
+            _refuse_option(key, where)
         if key in _AS_THEY_ARE:
             changes[key] = value
         elif key in _LISTS:
             changes[key] = list(value)
         elif key in _READ:
             changes |= _READ[key](node, value, where)
-    changes |= _schedule(node, options)
+    changes |= _schedule(node, options, where)
     changes |= _durability(node, options)
     changes |= _hints(node, options, changes.get("effects", node.effects), where)
     changed = msgspec.structs.replace(node, **changes)
     return _levels(changed, options, where)
 
 
+def _refuse_option(key: str, where: str) -> NoReturn:
+    known = sorted(NodeOptions.__annotations__)
+    told = f"{where}: unknown option {key!r}; known: {', '.join(known)}"
+    raise FlowRefused(told, code="DAG003", hint=nearest(key, known))
+
+
 def member(kind: type[E], value: object, where: str, code: str = "") -> E:
     """Return the member of an enumeration that a text names; refuse others by listing them."""
     if not isinstance(value, str) or value not in list(kind):
-        known = ", ".join(kind)
-        raise FlowRefused(f"{where}: {value!r} is none of: {known}", code=code)
+        known = [str(each) for each in kind]
+        told = f"{where}: {value!r} is none of: {', '.join(known)}"
+        hint = nearest(value, known) or "use one of the words that the message lists"
+        raise FlowRefused(told, code=code, hint=hint)
     return kind(value)
 
 
@@ -161,15 +169,33 @@ _READ: Final[Mapping[str, Callable[[NodeIR, object, str], dict[str, Any]]]] = {
 }  # fmt: skip
 
 
-def _schedule(node: NodeIR, options: Mapping[str, Any]) -> dict[str, Any]:
+def _schedule(node: NodeIR, options: Mapping[str, Any], where: str) -> dict[str, Any]:
     changes = {key: options[key] for key in _SCHEDULE & options.keys()}
     if "timeout_ms" in options:
-        changes["timeout"] = duration(options["timeout_ms"])
+        changes["timeout"] = duration(positive(options["timeout_ms"], f"{where}: `timeout_ms`"))
     if "retry" in options:
-        changes["retry_backoff"] = options["retry"]
+        changes["retry_backoff"] = _retry(options["retry"], where)
     if not changes:
         return {}
     return {"schedule": msgspec.structs.replace(node.schedule or Schedule(), **changes)}
+
+
+def _retry(given: object, where: str) -> RetryBackoff:
+    """Refuse what the executor would pass over, and then repeat as nobody has asked for."""
+    told = f'{where}: `retry` is like RetryBackoff(base="PT0.2S", max_attempts=3)'
+    if not isinstance(given, RetryBackoff):
+        raise FlowRefused(f"{told}, not {given!r}")
+    try:
+        msgspec.convert(msgspec.to_builtins(given), RetryBackoff)
+    except msgspec.ValidationError as error:
+        raise FlowRefused(f"{told}: {error}") from None
+    for name in ("base", "max"):
+        text = getattr(given, name)
+        if text is not None and millis(text) is None:
+            raise FlowRefused(f"{told}; {name}: {text!r} is no ISO 8601 duration in whole ms")
+    if given.max_attempts is not None and given.max_attempts < 1:
+        raise FlowRefused(f"{told}; max_attempts counts the first attempt too, so it is 1 or more")
+    return given
 
 
 def _durability(node: NodeIR, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,8 +231,16 @@ def _texts(found: object, where: str) -> Iterable[str]:
 
 def _implied_by_hint(hint: str, where: str) -> Implied:
     if not hint.startswith(("resource::", "policy::", "connector::")):
-        raise FlowRefused(f"{where}: unknown resource {hint!r}", code="DAG003")
+        full = f"resource::{hint}"
+        there = [each for each in HINTS.effects if under(each, full)]
+        like = nearest(there[0] if there else full, [*HINTS.effects, *HINTS.determinism])
+        raise FlowRefused(f"{where}: unknown resource {hint!r}", code="DAG003", hint=like)
     minimum, family = HINTS.effects_of(hint), "::".join(hint.split("::")[:2])
+    known = [each for each in HINTS.effects if each.startswith(f"{family}::")]
+    if minimum is None and known and hint != family:
+        # It would be bound as one of these is, and count as none of them.
+        told = f"{where}: unknown resource {hint!r}; known: {', '.join(known)}"
+        raise FlowRefused(told, code="DAG003", hint=nearest(hint, known))
     freedom = (family,) if HINTS.determinism_of(family) is not None else ()
     if minimum is None and freedom:
         # A family that only loosens determinism, as a clock: it has no effect to declare.

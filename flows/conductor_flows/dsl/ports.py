@@ -183,7 +183,7 @@ def _with_lists(value: Any) -> Any:
 def _by_its_serializer(value: Any) -> Any:
     serializer = getattr(value, "__pydantic_serializer__", None)
     if serializer is None:
-        raise TypeError(f"a {type(value).__name__} has no JSON form")
+        raise TypeError(f"a value of the type {type(value).__name__} has no JSON form")
     return serializer.to_python(value, mode="json", by_alias=True)
 
 

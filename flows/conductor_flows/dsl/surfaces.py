@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast, overload
 
-from conductor_flows.dsl.draft import Draft, Handle, pointer, positive, text
+from conductor_flows.dsl.draft import Draft, Handle
 from conductor_flows.dsl.errors import FlowRefused
+from conductor_flows.dsl.written import pointer, positive, text
 from conductor_flows.ir.terms import SurfaceKind
 
 AnyHandle = Handle[Any, Any]

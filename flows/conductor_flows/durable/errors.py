@@ -55,6 +55,14 @@ class StillWaiting(FlowError):
     exit_code = Exit.BUSY
 
 
+class NothingWaits(FlowError):
+    """The run waits for no answer: whatever it asked for was answered."""
+
+    code = "FLOW_NOTHING_WAITS"
+    default_hint = "let it go on without an answer: flows resume run ID SPEC"
+    exit_code = Exit.USAGE
+
+
 class ResumeExhausted(FlowError):
     """The run was resumed as often as its flow allows, and came no further."""
 

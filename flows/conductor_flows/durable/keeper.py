@@ -7,17 +7,19 @@ the disk, and a record is at most so old: a crash repeats what ended since, unde
 Refusal: nothing is resumed here (`resume` does).
 
 A run has one checkpoint. It is deleted, or kept as completed, when the answer has been given; a run
-that failed leaves it, to be resumed from where it failed.
+that failed leaves it, with why, to be resumed from where it failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from typing import Final
 
 from conductor_flows.durable.errors import ScheduleNotFound
+from conductor_flows.durable.failing import failure_of, note
 from conductor_flows.durable.ports import CheckpointStore, Lease, Places, Ticket
 from conductor_flows.durable.records import Checkpoint, Wait
 from conductor_flows.durable.writing import Writer
@@ -33,6 +35,9 @@ from conductor_flows.ir.terms import DurabilityMode
 from conductor_sdk.clock import epoch_ms
 
 LEASE_TTL_S: Final = 30.0
+RENEWALS: Final = 4
+"""Tries to renew a lease before it runs out, where the store fails."""
+_log: Final = logging.getLogger("conductor_flows.durable")
 
 
 class RunKeeper:
@@ -47,6 +52,7 @@ class RunKeeper:
         self._bound = bound
         self._writer = Writer(places, flow, ends, bound, run)
         self._lease: Lease | None = None
+        self._instance: Running | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
         # In strong mode nothing begins before the payload is on disk.
@@ -102,10 +108,10 @@ class RunKeeper:
             lease: On it.
             waits: What still waits, by number of the invocation.
         """
+        self._hold(instance, lease)
         self._writer.adopt(checkpoint)
         self._waits = waits
         self._written, self._last_s = self._wanted, instance.now
-        self._hold(instance, lease)
 
     async def settled(self, instance: Running, invocation: Invocation) -> None:
         """See `Keeper.settled`."""
@@ -194,19 +200,26 @@ class RunKeeper:
     # The lease
 
     def _hold(self, instance: Running, lease: Lease) -> None:
-        self._lease = lease
+        self._lease, self._instance = lease, instance
         renewing = self._renew(instance)
         self._renewing = asyncio.get_running_loop().create_task(renewing, name="flow.lease")
 
     async def _renew(self, instance: Running) -> None:
-        try:
-            while self._lease is not None:
-                await asyncio.sleep(self.lease_ttl_s / 2)
-                self._lease = await self._store.renew(self._lease, self.lease_ttl_s)
-        except FlowError as error:
-            instance.abort(error)
-        except Exception as error:  # noqa: BLE001  # whatever the store says, the lease is in doubt
-            instance.abort(FlowError(f"the lease could not be renewed: {error}"))
+        ttl_s, tries = self.lease_ttl_s, 0
+        while self._lease is not None:
+            await asyncio.sleep(ttl_s / 2 if not tries else ttl_s / 2 / RENEWALS)
+            try:
+                self._lease = await self._store.renew(self._lease, ttl_s)
+            except FlowError as error:
+                instance.abort(error)
+                return
+            except Exception as error:  # noqa: BLE001  # whatever the store says, the lease is in doubt
+                tries += 1
+                if tries == RENEWALS:
+                    instance.abort(FlowError(f"the lease could not be renewed: {error}"))
+                    return
+            else:
+                tries = 0
 
     async def _let_go(self) -> Lease | None:
         async with self._one:  # a record that is being written is written to its end
@@ -237,8 +250,17 @@ class RunKeeper:
     async def abandoned(self) -> None:
         """See `Keeper.abandoned`."""
         lease = await self._let_go()
-        if lease is not None:
-            await self._store.release_lease(lease)
+        if lease is None:
+            return
+        failed = failure_of(self._instance, epoch_ms(self._places.clock.now()))
+        try:
+            try:
+                if failed is not None:
+                    await note(self._store, lease, failed)
+            finally:
+                await self._store.release_lease(lease)
+        except Exception as error:  # noqa: BLE001  # the run's own error says more than the store's
+            _log.warning("run of %s: its end could not be written: %s", self.checkpoint_id, error)
 
     async def unschedule(self, waits: list[Wait]) -> None:
         """Forget the timers of waits that are over."""

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from conductor_flows.durable.records import BlobRef, Checkpoint, Status
 from conductor_sdk.clock import Clock, SystemClock
+
+LEASE_MAX_S: Final = 3600.0
+LEASES_READ: Final = 500
+"""Leases that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,26 @@ class Lease:
     checkpoint_id: str
     holder: str
     until_ms: int
+    ttl_ms: int = round(LEASE_MAX_S * 1000)
+    """For how long it is taken each time; whoever works renews it after half of that."""
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether nobody else may take it.
+
+        One that would hold for more than twice its time was taken before the clock went back:
+        nobody is to wait for the old time to come again.
+        """
+        return 0 < self.until_ms - now_ms <= 2 * self.ttl_ms
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePage:
+    """Some of the leases that a store has given."""
+
+    leases: tuple[Lease, ...]
+    """By checkpoint id; also those that have run out and were never given up."""
+    more_after: str
+    """Where the next page begins; "": this was the last."""
 
 
 class CheckpointStore(Protocol):
@@ -69,7 +93,7 @@ class CheckpointStore(Protocol):
         ...
 
     async def lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
-        """Take the right to work on a checkpoint; one that has run out may be replaced.
+        """Take the right to work on a checkpoint; one that no longer `holds` is replaced.
 
         Args:
             checkpoint_id: Which.
@@ -82,10 +106,10 @@ class CheckpointStore(Protocol):
         ...
 
     async def renew(self, lease: Lease, ttl_s: float) -> Lease:
-        """Hold a lease for longer.
+        """Hold a lease for longer; also one that has run out, while nobody else has taken it.
 
         Raises:
-            LeaseLost: It has run out, or was replaced.
+            LeaseLost: It was replaced or given up.
         """
         ...
 
@@ -97,6 +121,19 @@ class CheckpointStore(Protocol):
         self, *, flow: str | None = None, run: str | None = None, status: Status | None = None
     ) -> list[Checkpoint]:
         """Return records, sorted by flow, run and id. Those that cannot be read are left out."""
+        ...
+
+
+class LeaseBook(Protocol):
+    """Tells the leases of a store, so that runs are found that were left in the middle."""
+
+    async def leases(self, *, after: str = "", limit: int = LEASES_READ) -> LeasePage:
+        """Return the next leases, whose checkpoint ids come after another id.
+
+        Args:
+            after: `more_after` of the page before.
+            limit: Leases to look at; those that cannot be read are left out of the page.
+        """
         ...
 
 
@@ -212,3 +249,5 @@ class Places:
     signals: ResumeSignalSource | None = None
     blobs: CheckpointBlobStore | None = None
     clock: Clock = field(default_factory=SystemClock)
+    leases: LeaseBook | None = None
+    """Of the store, where it can tell them; without it no run is found that was left."""

@@ -24,6 +24,8 @@ class Status(StrEnum):
     """What has become of a checkpoint."""
 
     ACTIVE = "active"
+    FAILED = "failed"
+    """It goes on where somebody says so, from where it failed."""
     COMPLETED = "completed"
     EXPIRED = "expired"
 
@@ -94,6 +96,17 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True):
     schedule_id: str | None = None
 
 
+class Failed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a run that has this checkpoint did not come to its end."""
+
+    at_ms: int
+    code: str
+    said: str
+    """For people; what a function raised, cut off where it is long."""
+    node: str | None = None
+    """Where it was one that failed: its alias."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One checkpoint; a run has one, which is replaced as it comes further."""
 
@@ -120,6 +133,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 0
     """Resumes since the run last came further."""
     completed_at_ms: int | None = None
+    failed: Failed | None = None
+    """Until the run is tried again."""
     version: int = VERSION
 
     def status(self, now_ms: int) -> Status:
@@ -128,10 +143,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return Status.COMPLETED
         if self.ttl_ms is not None and self.created_at_ms + self.ttl_ms <= now_ms:
             return Status.EXPIRED
-        return Status.ACTIVE
+        return Status.ACTIVE if self.failed is None else Status.FAILED
 
     def due(self, now_ms: int) -> bool:
-        """Whether it can go on by itself: nothing is waited for, or a time has come."""
+        """Whether it can go on by itself: nothing is waited for, or a time has come.
+
+        A run that failed is not tried again unasked.
+        """
+        if self.failed is not None:
+            return False
         return not self.waits or any(ended(wait, now_ms) for wait in self.waits)
 
 

@@ -1,16 +1,16 @@
 """A run that goes on from its checkpoint.
 
 Promise: the same run, with the same keys of effects, from what was on disk; one at a time, by the
-lease; an answer from outside is kept before the run goes on, so that a crash asks nobody twice.
-Refusal: entrypoints are not gone through again, and a checkpoint of another flow or version is not
-tried.
+lease; an answer from outside is kept before the run goes on, so that a crash asks nobody twice. A
+run that failed goes on from where it failed. Refusal: entrypoints are not gone through again, a
+checkpoint of another flow or version is not tried, and no answer is taken that nothing waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -18,37 +18,30 @@ import msgspec
 from conductor_flows.durable.errors import (
     CheckpointNotFound,
     LeaseConflict,
+    NothingWaits,
     ResumeExhausted,
     StateCorrupted,
     StillWaiting,
     TokenUnknown,
+    TokenUsed,
     VersionIncompatible,
 )
 from conductor_flows.durable.ports import CheckpointStore, Lease
 from conductor_flows.durable.records import Answer, Checkpoint, Status, Wait, ended
 from conductor_flows.durable.services import Durability
+from conductor_flows.durable.thawed import info, thaw
 from conductor_flows.durable.writing import state_of
 from conductor_flows.execute.binding import Bound
-from conductor_flows.execute.context import RunInfo
-from conductor_flows.execute.errors import (
-    DurabilityMissing,
-    Failure,
-    NodeFailed,
-    PortRefused,
-    UnknownAlias,
-    Unroutable,
-)
-from conductor_flows.execute.instance import Instance
-from conductor_flows.execute.outcomes import Halt, Outcome
+from conductor_flows.execute.errors import DurabilityMissing, UnknownAlias
+from conductor_flows.execute.outcomes import Outcome
 from conductor_flows.execute.planning.compiling import Ends
 from conductor_flows.execute.runner import Runner
 from conductor_flows.execute.scheduling.frontier import Frontier, shape
-from conductor_flows.execute.scheduling.items import Invocation
-from conductor_flows.execute.values import Values
 from conductor_sdk.clock import epoch_ms
 
 LEASE_TRIES: Final = 6
 LEASE_WAIT_S: Final = 0.05
+_log: Final = logging.getLogger("conductor_flows.durable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +55,9 @@ class Signal:
 
 
 async def resume(
-    runner: Runner, durability: Durability, checkpoint_id: str, *, signal: Signal | None = None
-) -> Outcome:
+    runner: Runner, durability: Durability, checkpoint_id: str, *, signal: Signal | None = None,
+    again: bool = True,
+) -> Outcome:  # fmt: skip
     """Go on with a run.
 
     Args:
@@ -71,38 +65,50 @@ async def resume(
         durability: Where the checkpoint is.
         checkpoint_id: Which.
         signal: What a callback or an approval brought; a timer needs none.
+        again: Whether a run that failed is tried again.
 
     Raises:
         CheckpointNotFound: DAG-CKPT-006; also for one that is completed or has expired.
         LeaseConflict: DAG-CKPT-007: the run is under way.
         StateCorrupted: DAG-CKPT-008.
         VersionIncompatible: DAG-CKPT-009.
-        StillWaiting: No signal, and no time has come.
+        StillWaiting: No signal, and no time has come; or it failed, and is not to be tried again.
         ResumeExhausted: As often as `max_resume_attempts` allows, without coming further.
         TokenUnknown: The token is of another checkpoint; TokenUsed, as `ResumeSignalSource`.
+        NothingWaits: The signal answers nothing.
         PortRefused: The signal does not fit the node.
         FlowError: As `Runner.run`.
     """
     store = durability.store
     if store is None:
         raise DurabilityMissing("checkpoint_store", data={"missing": ["checkpoint_store"]})
-    _check(await store.get(checkpoint_id), runner, durability)
+    seen = await store.get(checkpoint_id)
+    _check(seen, runner, durability, again=again)
     lease = await _lease(runner, store, checkpoint_id)
     try:
-        checkpoint, frontier = await _prepare(runner, durability, store, lease, signal)
+        # Read again: whoever had the lease before may have gone further, or has just failed: that
+        # is to be seen by somebody before it is tried again.
+        checkpoint = await store.get(lease.checkpoint_id)
+        _check(checkpoint, runner, durability, again=seen.failed is not None)
+        checkpoint, frontier = await _prepare(runner, durability, store, checkpoint, lease, signal)
+        return await _go_on(runner, durability, checkpoint, frontier, lease)
     except BaseException:
-        await store.release_lease(lease)
+        await _give_up(store, lease)
         raise
-    return await _go_on(runner, durability, checkpoint, frontier, lease)
+
+
+async def _give_up(store: CheckpointStore, lease: Lease) -> None:
+    """Release a lease, unless the run has done so; if that fails, it runs out."""
+    try:
+        await store.release_lease(lease)
+    except Exception as error:  # noqa: BLE001  # what ended the run says more than the store does
+        _log.warning("the lease of %s could not be given up: %s", lease.checkpoint_id, error)
 
 
 async def _prepare(
-    runner: Runner, durability: Durability, store: CheckpointStore, lease: Lease,
-    signal: Signal | None,
+    runner: Runner, durability: Durability, store: CheckpointStore, checkpoint: Checkpoint,
+    lease: Lease, signal: Signal | None,
 ) -> tuple[Checkpoint, Frontier]:  # fmt: skip
-    # Read again: whoever had the lease before may have gone further.
-    checkpoint = await store.get(lease.checkpoint_id)
-    _check(checkpoint, runner, durability)
     frontier = await state_of(checkpoint, durability)
     bound = _bound(runner, checkpoint, frontier)
     checkpoint = await _Answering(durability, bound, checkpoint).answered(signal)
@@ -113,11 +119,13 @@ async def _prepare(
     return checkpoint, frontier
 
 
-def _check(checkpoint: Checkpoint, runner: Runner, durability: Durability) -> None:
+def _check(checkpoint: Checkpoint, runner: Runner, durability: Durability, *, again: bool) -> None:
     flow = runner.program.flow
     status = checkpoint.status(epoch_ms(durability.clock.now()))
-    if status is not Status.ACTIVE:
+    if status not in {Status.ACTIVE, Status.FAILED}:
         raise CheckpointNotFound(f"{checkpoint.checkpoint_id} is {status}")
+    if status is Status.FAILED and not again:
+        raise StillWaiting(f"{checkpoint.checkpoint_id} has failed, to be tried again by name")
     if (checkpoint.flow_id, checkpoint.flow_version) != (flow.id, flow.version):
         detail = f"{checkpoint.checkpoint_id}: written by {checkpoint.flow_id}"
         raise VersionIncompatible(f"{detail} {checkpoint.flow_version}")
@@ -151,7 +159,7 @@ def _attempted(checkpoint: Checkpoint, runner: Runner) -> Checkpoint:
     most = runner.program.flow.policies.durability.max_resume_attempts
     if most is not None and checkpoint.attempts >= most:
         raise ResumeExhausted(f"{checkpoint.checkpoint_id}: {checkpoint.attempts} attempts")
-    return msgspec.structs.replace(checkpoint, attempts=checkpoint.attempts + 1)
+    return msgspec.structs.replace(checkpoint, attempts=checkpoint.attempts + 1, failed=None)
 
 
 class _Answering:
@@ -181,15 +189,28 @@ class _Answering:
             raise StillWaiting(f"{checkpoint.checkpoint_id} waits at {names}")
         return msgspec.structs.replace(checkpoint, waits=waits)
 
-    async def _chosen(self, signal: Signal) -> str | None:
+    async def _chosen(self, signal: Signal) -> str:
+        """Return the wait that a signal is for; the answer that it has may come once more."""
+        checkpoint, came = self._checkpoint, Answer(signal.payload)
         if signal.token is None:
-            return next((wait.id for wait in self._checkpoint.waits if wait.answer is None), None)
+            for wait in checkpoint.waits:
+                if wait.answer is None:
+                    return wait.id
+            for wait in checkpoint.waits:
+                if wait.answer == came:
+                    return wait.id
+            raise NothingWaits(checkpoint.checkpoint_id)
         if self._durability.signals is None:
             raise TokenUnknown
         ticket = await self._durability.signals.peek(signal.token)
-        if ticket.checkpoint_id != self._checkpoint.checkpoint_id:
+        if ticket.checkpoint_id != checkpoint.checkpoint_id:
             raise TokenUnknown
-        return ticket.wait_id
+        found = next((wait for wait in checkpoint.waits if wait.id == ticket.wait_id), None)
+        if found is None:
+            raise TokenUnknown  # the record that was to hold this wait was never written
+        if found.answer is not None and found.answer != came:
+            raise TokenUsed  # a crash came between the answer and the end of the token
+        return found.id
 
     def _fits(self, wait: Wait, payload: Any) -> None:
         node = self._bound.plan.by_alias.get(wait.alias)
@@ -203,7 +224,10 @@ async def _go_on(
     lease: Lease,
 ) -> Outcome:  # fmt: skip
     ends = Ends(checkpoint.trigger, checkpoint.capture)
-    bound, run = runner.bound(ends), _info(runner, durability, checkpoint)
+    bound, run = (
+        runner.bound(ends),
+        info(runner.program.flow, checkpoint, epoch_ms(durability.clock.now())),
+    )
     keeper = durability.keeper(runner.program.flow, ends, bound, run)
     instance = runner.instance(bound, run, keeper)
 
@@ -213,59 +237,9 @@ async def _go_on(
             keeper.adopt(instance, checkpoint, lease, waiting)
         except (ValueError, LookupError) as error:
             raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error}") from None
-        waiting.update(_thaw(instance, bound, checkpoint, frontier))
+        waiting.update(thaw(instance, bound, checkpoint, frontier))
         over = [wait for wait in checkpoint.waits if wait.answer is not None]
         await keeper.unschedule(over)
         instance.drive()
 
     return await runner.conclude(instance, bound, begin)
-
-
-def _thaw(
-    instance: Instance, bound: Bound, checkpoint: Checkpoint, frontier: Frontier
-) -> dict[int, Wait]:
-    """Fill the instance and end the waits that have an answer; returns the others."""
-    values = Values(bound)
-    waiting: dict[int, Wait] = {}
-    try:
-        halted = instance.restore(frontier, values)
-        for invocation, wait in zip(halted, checkpoint.waits, strict=True):
-            if wait.answer is not None:
-                value = values.of_node(invocation.node, wait.answer.value)
-                _end(instance, invocation, value)
-                continue
-            waiting[invocation.number] = wait
-            instance.halted.append((invocation, Halt(wait.kind, wait.payload)))
-    except PortRefused as error:
-        raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error.detail}") from error
-    except (ValueError, LookupError) as error:
-        raise StateCorrupted(f"{checkpoint.checkpoint_id}: {error}") from None
-    return waiting
-
-
-def _end(instance: Instance, invocation: Invocation, value: Any) -> None:
-    try:
-        instance.core.done(invocation, value, instance.now)
-    except Unroutable as failed:
-        kind = Failure.PERMANENT
-        verdict = instance.core.failed(invocation, kind, failed.detail, instance.now)
-        if isinstance(verdict, NodeFailed):
-            instance.abort(verdict)
-
-
-def _info(runner: Runner, durability: Durability, checkpoint: Checkpoint) -> RunInfo:
-    flow = runner.program.flow
-    labels = {
-        **checkpoint.labels, "lf.checkpoint_id": checkpoint.checkpoint_id,
-        "lf.resume_id": f"resume-{uuid.uuid4()}", "lf.resume_attempt": str(checkpoint.attempts),
-    }  # fmt: skip
-    extensions = {
-        **checkpoint.extensions,
-        "lf.resume": {
-            "frontier": msgspec.to_builtins(checkpoint.frontier), "attempt": checkpoint.attempts,
-            "resumed_at_ms": epoch_ms(durability.clock.now()),
-        },
-    }  # fmt: skip
-    return replace(
-        RunInfo(checkpoint.run_id, flow.id, flow.name), labels=labels, extensions=extensions
-    )

@@ -55,9 +55,10 @@ class Durability(Places):
 def on_rows(rows: RowStore, *, clock: Clock | None = None) -> Durability:
     """Return all services on one set of shelves."""
     clock = clock or SystemClock()
+    store = RowCheckpointStore(rows, clock=clock)
     return Durability(
-        RowCheckpointStore(rows, clock=clock), RowScheduler(rows, clock=clock),
-        RowSignals(rows, clock=clock), RowCheckpointBlobs(rows), clock, rows,
+        store, RowScheduler(rows, clock=clock), RowSignals(rows, clock=clock),
+        RowCheckpointBlobs(rows), clock, store, rows,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Checkpoints and leases on shelves of any kind.
 
 Promise: a lease is taken, checked and given up in one step that nobody comes between, and so is a
-record that is put under one. Refusal: no blob (`blobs`), no token (`signals`).
+record that is put under one; who has a lease keeps it until somebody else has taken it, however
+the clock jumps. Refusal: no token (`signals`), and no blob is read or written (`blobs`).
 
 As files: `<flow>/<run>/<checkpoint>.json`, leases in `.leases/<checkpoint>.json`.
 """
@@ -15,6 +16,7 @@ from typing import Final
 import msgspec
 
 from conductor_flows.capabilities.rows import Rows, RowStore
+from conductor_flows.durable.blobs import BLOBS
 from conductor_flows.durable.errors import (
     CheckpointNotFound,
     LeaseConflict,
@@ -22,23 +24,26 @@ from conductor_flows.durable.errors import (
     StateCorrupted,
     VersionIncompatible,
 )
-from conductor_flows.durable.ports import Lease
+from conductor_flows.durable.ports import LEASE_MAX_S, LEASES_READ, Lease, LeasePage
 from conductor_flows.durable.records import VERSION, Checkpoint, Status
 from conductor_sdk.clock import Clock, SystemClock, epoch_ms
 
 RECORDS: Final = ""
 LEASES: Final = ".leases"
 LEASE_MIN_S: Final = 0.05
-LEASE_MAX_S: Final = 3600.0
 
 
 class _Held(msgspec.Struct, frozen=True):
     holder: str
     until_ms: int
+    ttl_ms: int = round(LEASE_MAX_S * 1000)
+
+    def of(self, checkpoint_id: str) -> Lease:
+        return Lease(checkpoint_id, self.holder, self.until_ms, self.ttl_ms)
 
 
 class RowCheckpointStore:
-    """A `CheckpointStore`."""
+    """A `CheckpointStore`, and a `LeaseBook`."""
 
     keeps_ended = False
 
@@ -46,7 +51,7 @@ class RowCheckpointStore:
         self._rows = rows
         self._clock = clock or SystemClock()
         self._keys: dict[str, str] = {}
-        """By id; a checkpoint never changes its key."""
+        """By id, of those that are there; a checkpoint never changes its key."""
 
     @property
     def _now_ms(self) -> int:
@@ -54,12 +59,11 @@ class RowCheckpointStore:
 
     async def put(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
         """See `CheckpointStore.put`."""
-        data, now_ms = msgspec.json.encode(checkpoint), self._now_ms
-        key = _key_of(checkpoint)
+        data, key = msgspec.json.encode(checkpoint), _key_of(checkpoint)
 
         def write(rows: Rows) -> None:
             if lease is not None:
-                _held(rows, lease, now_ms)
+                _held(rows, lease)
             rows.put(RECORDS, key, data)
 
         await self._rows.run(write)
@@ -73,14 +77,19 @@ class RowCheckpointStore:
         def write(rows: Rows) -> None:
             _free(rows, lease.checkpoint_id, now_ms)
             rows.put(RECORDS, key, data)  # first: no lease is left without a record
-            _write(rows, lease)
+            try:
+                _write(rows, lease)
+            except BaseException:
+                rows.drop(RECORDS, key)  # where files fail in the middle, as on a full disk
+                raise
 
         await self._rows.run(write)
         self._keys[checkpoint.checkpoint_id] = key
         return lease
 
     def _lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
-        return Lease(checkpoint_id, uuid.uuid4().hex, self._now_ms + _clamped_ms(ttl_s))
+        ttl_ms = _clamped_ms(ttl_s)
+        return Lease(checkpoint_id, uuid.uuid4().hex, self._now_ms + ttl_ms, ttl_ms)
 
     async def get(self, checkpoint_id: str) -> Checkpoint:
         """See `CheckpointStore.get`."""
@@ -106,7 +115,7 @@ class RowCheckpointStore:
 
         def end(rows: Rows) -> None:
             if lease is not None:
-                _held(rows, lease, now_ms)
+                _held(rows, lease)
             key = self._key(rows, checkpoint_id)
             data = rows.get(RECORDS, key)
             if data is None:
@@ -122,6 +131,7 @@ class RowCheckpointStore:
             rows.put(RECORDS, key, msgspec.json.encode(over))
 
         await self._rows.run(end)
+        self._keys.pop(checkpoint_id, None)
 
     async def lease(self, checkpoint_id: str, ttl_s: float) -> Lease:
         """See `CheckpointStore.lease`."""
@@ -138,11 +148,11 @@ class RowCheckpointStore:
 
     async def renew(self, lease: Lease, ttl_s: float) -> Lease:
         """See `CheckpointStore.renew`."""
-        now_ms = self._now_ms
-        longer = Lease(lease.checkpoint_id, lease.holder, now_ms + _clamped_ms(ttl_s))
+        ttl_ms = _clamped_ms(ttl_s)
+        longer = Lease(lease.checkpoint_id, lease.holder, self._now_ms + ttl_ms, ttl_ms)
 
         def hold(rows: Rows) -> None:
-            _held(rows, lease, now_ms)
+            _held(rows, lease)
             _write(rows, longer)
 
         await self._rows.run(hold)
@@ -157,6 +167,16 @@ class RowCheckpointStore:
                 rows.drop(LEASES, lease.checkpoint_id)
 
         await self._rows.run(give_up)
+
+    async def leases(self, *, after: str = "", limit: int = LEASES_READ) -> LeasePage:
+        """See `LeaseBook.leases`."""
+
+        def read(rows: Rows) -> LeasePage:
+            ids = rows.keys(LEASES, after=after, limit=limit)
+            more_after = ids[-1] if ids and len(ids) == limit else ""
+            return LeasePage(tuple(_readable_leases(rows, ids)), more_after)
+
+        return await self._rows.run(read)
 
     async def list(
         self, *, flow: str | None = None, run: str | None = None, status: Status | None = None
@@ -175,14 +195,20 @@ class RowCheckpointStore:
         return await self._rows.run(read)
 
     async def collect(self) -> int:
-        """Delete what has expired, and what was kept as completed for long enough."""
+        """Delete what has expired, and what was kept as completed for long enough.
+
+        Blobs go with their records, where they are on the same shelves.
+        """
         now_ms = self._now_ms
 
         def drop(rows: Rows) -> int:
             over = [each for each in _readable(rows, "") if _outlived(each, now_ms)]
             for each in over:
                 rows.drop(LEASES, each.checkpoint_id)
-                rows.drop(RECORDS, self._key(rows, each.checkpoint_id))
+                rows.drop(RECORDS, _key_of(each))
+                for blob in rows.keys(BLOBS, f"{each.checkpoint_id}/"):
+                    rows.drop(BLOBS, blob)
+                self._keys.pop(each.checkpoint_id, None)
             return len(over)
 
         return await self._rows.run(drop)
@@ -229,20 +255,33 @@ def _read(rows: Rows, checkpoint_id: str) -> _Held | None:
         raise StateCorrupted(f"the lease of {checkpoint_id}: {error}") from None
 
 
+def _readable_leases(rows: Rows, ids: list[str]) -> Iterator[Lease]:
+    for checkpoint_id in ids:
+        try:
+            held = _read(rows, checkpoint_id)
+        except StateCorrupted:
+            continue  # whoever asks for this one is told
+        if held is not None:
+            yield held.of(checkpoint_id)
+
+
 def _free(rows: Rows, checkpoint_id: str, now_ms: int) -> None:
     """Check that nobody has a lease."""
     held = _read(rows, checkpoint_id)
-    if held is not None and held.until_ms > now_ms:
+    if held is not None and held.of(checkpoint_id).holds(now_ms):
         raise LeaseConflict(checkpoint_id, data={"until_ms": held.until_ms})
 
 
 def _write(rows: Rows, lease: Lease) -> None:
-    data = msgspec.json.encode(_Held(lease.holder, lease.until_ms))
+    data = msgspec.json.encode(_Held(lease.holder, lease.until_ms, lease.ttl_ms))
     rows.put(LEASES, lease.checkpoint_id, data)
 
 
-def _held(rows: Rows, lease: Lease, now_ms: int) -> None:
-    """Check that a lease is the current one."""
+def _held(rows: Rows, lease: Lease) -> None:
+    """Check that nobody has replaced a lease; that its time is over means nothing by itself.
+
+    A clock that jumps, or a machine that slept, ends no run that nobody else has taken up.
+    """
     held = _read(rows, lease.checkpoint_id)
-    if held is None or held.holder != lease.holder or held.until_ms <= now_ms:
+    if held is None or held.holder != lease.holder:
         raise LeaseLost(lease.checkpoint_id)

@@ -1,12 +1,13 @@
 """Runs whose time has come.
 
-Promise: a timer fires until its run has gone on, so a crash loses none. Refusal: no task waits
-here: a host asks as often as it likes.
+Promise: a timer fires until its run has gone on, so a crash or a store that fails loses none.
+Refusal: no task waits here: a host asks as often as it likes; a run that failed is not tried again.
 """
 
 from __future__ import annotations
 
 from conductor_flows.durable.errors import CheckpointNotFound, LeaseConflict, StillWaiting
+from conductor_flows.durable.refusals import REFUSALS
 from conductor_flows.durable.resume import resume
 from conductor_flows.durable.services import Durability
 from conductor_flows.execute.outcomes import Outcome
@@ -35,9 +36,13 @@ async def resume_due(
             if checkpoint.flow_id != runner.program.flow.id:
                 continue
             outcome: Outcome | Exception
-            outcome = await resume(runner, durability, schedule.checkpoint_id)
+            outcome = await resume(runner, durability, schedule.checkpoint_id, again=False)
         except LeaseConflict:
             continue  # somebody else is at it; asked again next time
+        except REFUSALS as error:
+            # The store refused, not the run. Where it did go on, the timer is over already.
+            done.append((schedule.checkpoint_id, error))
+            continue
         except (CheckpointNotFound, StillWaiting):
             await scheduler.fired(schedule.id)
             continue

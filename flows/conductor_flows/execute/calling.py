@@ -1,8 +1,8 @@
 """Calling the function of a node.
 
 Promise: it gets what its port says and a context of its own; whatever it raises comes out as
-`NodeFailed` with the kind of failure; its deadline cancels it where it stands. Refusal: nothing is
-repeated here and nothing is routed.
+`NodeFailed` with the kind of failure, `SystemExit` too: a function ends its run, never the process;
+its deadline cancels it where it stands. Refusal: nothing is repeated here and nothing is routed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from conductor_flows.execute.errors import (
     NodeFailed,
     PortRefused,
     TimeBudget,
+    said_by,
 )
 from conductor_flows.execute.keys import Keys
 from conductor_flows.execute.measuring import Measures
@@ -79,11 +80,13 @@ class Caller:
                 return await handler.function(*self._arguments(handler, invocation))
             async with asyncio.timeout_at(invocation.deadline):
                 return await handler.function(*self._arguments(handler, invocation))
-        except NodeFailed:
+        except (KeyboardInterrupt, GeneratorExit):
             raise
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             alias = self._bound.plan.nodes[invocation.node].alias
-            raise self._explain(alias, error) from error
+            if isinstance(error, NodeFailed) and error.alias == alias:
+                raise
+            raise explained(alias, error) from error
 
     async def _measured(self, measures: Measures, invocation: Invocation) -> Any:
         loop, node, well = asyncio.get_running_loop(), invocation.node, False
@@ -96,13 +99,16 @@ class Caller:
             ):
                 value = await handler.function(*self._arguments(handler, invocation))
             well = True
-        except NodeFailed as failed:
-            measures.failed(failed.alias, failed.kind)
+        except (KeyboardInterrupt, GeneratorExit):
             raise
-        except (Exception, asyncio.CancelledError) as error:
-            explained = self._explain(self._bound.plan.nodes[node].alias, error)
-            measures.failed(explained.alias, explained.kind)
-            raise explained from error
+        except BaseException as error:
+            alias = self._bound.plan.nodes[node].alias
+            if isinstance(error, NodeFailed) and error.alias == alias:
+                measures.failed(alias, error.kind)
+                raise
+            failure = explained(alias, error)
+            measures.failed(alias, failure.kind)
+            raise failure from error
         else:
             return value
         finally:
@@ -146,17 +152,27 @@ class Caller:
             self._capabilities, self._bound.hints[node],
         )  # fmt: skip
 
-    def _explain(self, alias: str, error: Exception | asyncio.CancelledError) -> NodeFailed:
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise error
-            # Something that it waited for was cancelled. Let through, the run would wait for ever.
-            return NodeFailed(alias, "it was cancelled, though the run goes on")
-        if isinstance(error, NodeError):
-            return NodeFailed(alias, str(error), failure=error.failure)
-        if isinstance(error, TimeoutError):
-            return TimeBudget(alias, "it took longer than it may")
-        if isinstance(error, CapabilityUndeclared):
-            return NodeFailed(alias, error.message, failure=Failure.POLICY_DENIED)
-        return NodeFailed(alias, f"{type(error).__name__}: {error}")
+
+def explained(alias: str, error: BaseException) -> NodeFailed:
+    """Say what a function has raised.
+
+    Args:
+        alias: Its node.
+        error: Nothing by which a task or the process is ended from outside, but for a
+            cancellation, which is raised again where somebody has asked for it.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise error
+        # Something that it waited for was cancelled. Let through, the run would wait for ever.
+        return NodeFailed(alias, "it was cancelled, though the run goes on")
+    if isinstance(error, NodeError):
+        return NodeFailed(alias, said_by(error), failure=error.failure)
+    if isinstance(error, NodeFailed):  # of another flow, that the function has asked
+        return NodeFailed(alias, error.detail, failure=error.failure)
+    if isinstance(error, TimeoutError):
+        return TimeBudget(alias, "it took longer than it may")
+    if isinstance(error, CapabilityUndeclared):
+        return NodeFailed(alias, error.message, failure=Failure.POLICY_DENIED)
+    return NodeFailed(alias, f"{type(error).__name__}: {said_by(error)}")

@@ -7,9 +7,12 @@ here.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from conductor_sdk.errors import ConductorError, Exit
+
+SAID_MAX: Final = 10_000
+"""Characters that are kept of what a function said: some errors repeat the whole input."""
 
 
 class Failure(StrEnum):
@@ -228,4 +231,13 @@ class NodeError(Exception):
             message: For people; no secrets.
         """
         super().__init__(message)
-        self.failure = failure
+        self.failure = Failure(failure)
+
+
+def said_by(error: BaseException) -> str:
+    """Return the text of an error, if it has one that can be read, and not too much of it."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # it is not ours: what it cannot say must not end more than it did
+        return "(its text cannot be read)"
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}…"

@@ -32,7 +32,7 @@ from conductor_flows.execute.working import TURN
 class Straight:
     """One for a run; `Bound.straight` must not be empty."""
 
-    __slots__ = ("_alone", "_bound", "_caller", "_loop", "_spread", "_task", "_watch")
+    __slots__ = ("_alone", "_bound", "_caller", "_late", "_loop", "_spread", "_task", "_watch")
 
     def __init__(
         self, bound: Bound, caller: Calls, watch: Watch, *, spread: Callable[[], float]
@@ -52,6 +52,7 @@ class Straight:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task(self._loop)
         self._alone = self._cancelling
+        self._late = False
 
     @property
     def _cancelling(self) -> int:
@@ -75,14 +76,27 @@ class Straight:
     async def _in_time(self, payload: Any, deadline_s: float | None) -> Value | Halted:
         if deadline_s is None:
             return await self._walk(payload)
-        limit = asyncio.timeout(deadline_s)
+        # As `asyncio.timeout`, but for what a function does to the cancellation.
+        alarm = self._loop.call_later(deadline_s, self._expire)
         try:
-            async with limit:
-                return await self._walk(payload)
-        except TimeoutError:
-            if not limit.expired():
+            return await self._walk(payload)
+        except asyncio.CancelledError:
+            if not self._late or self._also_cancelled():
                 raise
             raise DeadlineExceeded(f"after {deadline_s:g} s") from None
+        finally:
+            alarm.cancel()
+
+    def _expire(self) -> None:
+        self._late = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _also_cancelled(self) -> bool:
+        """Take back what the deadline has cancelled; whether somebody else has cancelled too."""
+        if self._task is not None and self._cancelling > self._alone:
+            self._task.uncancel()
+        return self._cancelling > self._alone
 
     async def _walk(self, payload: Any) -> Value | Halted:
         caller, bound = self._caller, self._bound
@@ -114,6 +128,7 @@ class Straight:
             try:
                 value = await self._caller.call(invocation)
             except KeyCollision:
+                self._go_on()
                 raise  # nothing passes over it
             except NodeFailed as failed:
                 self._go_on()
@@ -125,7 +140,8 @@ class Straight:
 
     def _go_on(self) -> None:
         """Look whether a function has kept a cancellation for itself; the run ends all the same."""
-        if self._cancelling != self._alone:
+        # It may even have taken it back.
+        if self._late or self._cancelling > self._alone:
             raise asyncio.CancelledError
 
     def _again(self, plan: NodePlan, invocation: Invocation, failed: NodeFailed) -> Again:

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from conductor_flows.execute.binding import Bound
+from conductor_flows.execute.calling import explained
 from conductor_flows.execute.durability import Keeper
-from conductor_flows.execute.errors import NodeFailed
 from conductor_flows.execute.instance import Instance
 
 
@@ -84,8 +84,10 @@ async def _stream(
             await _close(pieces)
         if keeper is not None:
             await keeper.completed()
-    except Exception as error:
-        failed = NodeFailed(alias, f"{type(error).__name__}: {error}")
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        failed = explained(alias, error)
         instance.broke(failed)
         raise failed from error
     finally:

@@ -13,11 +13,13 @@ from typing import Any, Final, Protocol
 from conductor_flows.execute.calling import Calls
 from conductor_flows.execute.durability import Keeper, Running
 from conductor_flows.execute.errors import (
+    Cancelled,
     FlowError,
     KeyCollision,
     NodeFailed,
     TimeBudget,
     Unroutable,
+    said_by,
 )
 from conductor_flows.execute.outcomes import Halt
 from conductor_flows.execute.scheduling.core import Core
@@ -81,8 +83,12 @@ class Workers:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._owner.abort(error if isinstance(error, FlowError) else FlowError(repr(error)))
+        if task.cancelled():
+            if self._owner.error is None:  # by a function, not by the run: what it was at is lost
+                self._owner.abort(Cancelled("external"))
+        elif (error := task.exception()) is not None:
+            said = f"{type(error).__name__}: {said_by(error)}"
+            self._owner.abort(error if isinstance(error, FlowError) else FlowError(said))
         self._owner.drive()
 
     async def _work(self, invocation: Invocation) -> None:

@@ -62,6 +62,7 @@ STATUSES: Final[tuple[tuple[type[ConductorError], int], ...]] = (
     (durable.TokenUsed, 410),
     (durable.LeaseConflict, 409),
     (durable.StillWaiting, 409),
+    (durable.NothingWaits, 409),
     (durable.ResumeExhausted, 409),
 )
 """By class, the first that fits; everything else is 500."""

@@ -103,9 +103,12 @@ class Host:
             # The same error says that an answer has no JSON form: only the payload is the caller's.
             bound = self.runner.bound(invocation.ends)
             bound.handlers[bound.plan.trigger].takes.decode(invocation.payload)
-            raise AnswerRefused(refused.detail, data=refused.data) from refused
+            gave = (invocation.ends or default_ends(self.flow)).capture
+            raise AnswerRefused(f"{gave}: {refused.detail}", data=refused.data) from refused
 
-    async def resume(self, checkpoint_id: str, *, signal: Signal | None = None) -> Outcome:
+    async def resume(
+        self, checkpoint_id: str, *, signal: Signal | None = None, again: bool = True
+    ) -> Outcome:
         """Go on with a run that halted, or that was interrupted.
 
         Hooks are told, with the labels of the run that goes on; what they add then reaches no node.
@@ -113,6 +116,7 @@ class Host:
         Args:
             checkpoint_id: Which.
             signal: What a callback or an approval brought; a timer needs none.
+            again: Whether a run that failed is tried again.
 
         Raises:
             DurabilityMissing: DAG-CKPT-003: the host keeps no checkpoints.
@@ -129,7 +133,8 @@ class Host:
             dict(record.extensions),
         )  # fmt: skip
         return await self._around(
-            call, lambda: resume(self.runner, durability, checkpoint_id, signal=signal)
+            call,
+            lambda: resume(self.runner, durability, checkpoint_id, signal=signal, again=again),
         )
 
     @property
@@ -199,8 +204,13 @@ class _Told:
 
 
 async def _tell(hooks: list[Hook], call: Call, ended: Ended) -> None:
+    interrupted: BaseException | None = None
     for hook in reversed(hooks):
         try:
             await hook.after_execute(call, ended)
         except Exception:  # noqa: BLE001  # what a hook thinks of a run that is over does not change it
             _log.exception("hook failed after a run of %s", call.flow)
+        except BaseException as error:  # noqa: BLE001  # a client that goes now keeps the others from nothing
+            interrupted = interrupted or error
+    if interrupted is not None:
+        raise interrupted

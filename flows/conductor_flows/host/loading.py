@@ -171,16 +171,22 @@ def _named(module: ModuleType, name: str, place: str) -> Any:
     if not name:
         distinct = {id(value) for value in flows.values()}
         if not flows:
-            raise FlowNotFound(f"{place} has no flow at its top level")
+            raise FlowNotFound(f"{place} has no flow at its top level", hint=_none_there(place))
         if len(distinct) > 1:
             raise FlowAmbiguous(f"{place}; {listed}", hint=f"name one: {place}:{next(iter(flows))}")
         return next(iter(flows.values()))
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            raise FlowNotFound(f"{place} has no {name!r}; {listed}")
+            first = f"name one: {place}:{next(iter(flows))}" if flows else _none_there(place)
+            raise FlowNotFound(f"{place} has no {name!r}; {listed}", hint=first)
         found = getattr(found, part)
     return found
+
+
+def _none_there(place: str) -> str:
+    made = 'flow = Flow("my_flow", "1.0.0")'
+    return f"put one there, as: {made}; or name a function that returns one: {place}:build"
 
 
 def _flow(found: Any, spec: str) -> Flow | Program:

@@ -3,7 +3,8 @@
 Promise: a run whose time has come goes on within about a second, one that was left in the middle
 soon after its lease has run out, each one at a time and beside the others; a host that was not
 there takes up what it missed, and one that stops leaves what it does not end to the next. What this
-host cannot go on with is told once. Refusal: nobody waits for what such a run gives: it is told to
+host cannot go on with is told once, and what a store that fails kept from going on stays due.
+Refusal: nobody waits for what such a run gives: it is told to
 the hooks, and failures to the log; and a run that failed is not tried again.
 """
 
@@ -24,7 +25,8 @@ from conductor_flows.durable.errors import (
     VersionIncompatible,
 )
 from conductor_flows.durable.ports import CheckpointStore, Schedule
-from conductor_flows.durable.records import Checkpoint
+from conductor_flows.durable.records import Checkpoint, Status
+from conductor_flows.durable.refusals import REFUSALS
 from conductor_flows.durable.services import Durability
 from conductor_flows.execute.outcomes import Streamed
 from conductor_flows.host.hosting import Host
@@ -53,6 +55,8 @@ class Waker:
         self._left_at: float | None = None
         self._passed: set[str] = set()
         """Schedules that are for other hosts, or for another version of a flow."""
+        self._held_up: set[str] = set()
+        """Checkpoints that a store keeps from going on."""
 
     async def run(self, *, every_s: float = 1.0) -> None:
         """Look again and again, until cancelled; then call `ended`."""
@@ -118,13 +122,18 @@ class Waker:
     async def _wake(self, store: CheckpointStore, reason: Reason) -> None:
         checkpoint_id, host = reason.checkpoint_id, None
         try:
-            host = self._host_of(await store.get(checkpoint_id))
+            record = await store.get(checkpoint_id)
+            host = self._host_of(record)
             if host is None:
                 self._pass_over(reason)
                 return
-            await _go_on(host, checkpoint_id)
+            if not self._has_failed(record):
+                await _go_on(host, checkpoint_id)
         except LeaseConflict:
             return  # somebody else is at it; asked again next time
+        except REFUSALS as error:
+            self._hold_up(checkpoint_id, error)
+            return
         except (VersionIncompatible, StateCorrupted) as error:
             told = "run %s cannot go on here: [%s] %s; %s"
             _log.warning(told, checkpoint_id, error.code, error.message, error.hint)
@@ -139,7 +148,21 @@ class Waker:
             raise
         except Exception as error:  # noqa: BLE001  # one run's failure is no other's
             _log.exception("run %s failed when it went on: %s", checkpoint_id, error)
-        await self._settled(reason)
+        try:
+            await self._settled(reason)
+            self._held_up.discard(checkpoint_id)
+        except REFUSALS as error:
+            self._hold_up(checkpoint_id, error)
+
+    def _has_failed(self, record: Checkpoint) -> bool:
+        """Whether somebody was told, and is to say when it is tried again."""
+        now_ms = epoch_ms(self._durability.clock.now())
+        return record.status(now_ms) is Status.FAILED
+
+    def _hold_up(self, checkpoint_id: str, error: Exception) -> None:
+        if checkpoint_id not in self._held_up:
+            self._held_up.add(checkpoint_id)
+            _log.warning("run %s is held up by its store, trying on: %s", checkpoint_id, error)
 
     def _host_of(self, record: Checkpoint) -> Host | None:
         """Return who goes on with a run; None: another host's.
@@ -185,7 +208,7 @@ class Waker:
 
 
 async def _go_on(host: Host, checkpoint_id: str) -> None:
-    outcome = await host.resume(checkpoint_id)
+    outcome = await host.resume(checkpoint_id, again=False)
     if isinstance(outcome, Streamed):
         async with held(outcome.items) as items:
             async for _ in items:

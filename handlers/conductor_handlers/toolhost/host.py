@@ -12,13 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from conductor_handlers.toolhost.given import Given, HostPorts
+from conductor_handlers.toolhost.late_catalogue import LateCatalogue
 from conductor_sdk.clock import Clock, SystemClock
 from conductor_sdk.tool_output import ToolOutput, failed
 
 if TYPE_CHECKING:
     from conductor_handlers.toolhost.calls import Calls
     from conductor_handlers.toolhost.catalogue import Catalogue
-    from conductor_handlers.toolhost.late_catalogue import LateCatalogue
     from conductor_handlers.toolhost.ports import CallHistory, ToolTimes
     from conductor_handlers.toolhost.records import Caller, Listing, PackRoom, Request
     from conductor_handlers.toolhost.settings import HostSettings
@@ -76,6 +76,12 @@ class ToolHost:
         """The tools that it offers."""
         return self._given.catalogue
 
+    async def ready(self) -> None:
+        """Have the tools found, off the loop; `listings` and `names` need not wait for it then."""
+        catalogue = self._given.catalogue
+        if isinstance(catalogue, LateCatalogue) and not catalogue.built:
+            await catalogue.prepare()
+
     async def settled(self, packs: Collection[str], timeout_s: float) -> bool:
         """Wait for the calls of these packs' tools to end; tells whether they did in time."""
         return self._made is None or await self._made.settled(packs, timeout_s)
@@ -88,6 +94,7 @@ class ToolHost:
         """
         if self._made is None and self._stopping:
             return failed("TOOL_UNAVAILABLE", "the daemon is stopping")
+        await self.ready()
         return await self._calls.call(request)
 
     def listings(self, caller: Caller) -> list[Listing]:

@@ -1,12 +1,13 @@
 """The catalogue of a daemon that may never be asked for it.
 
-Promise: it is built once, at the first question. Refusal: nothing of tools is imported before.
+Promise: it is built once, at the first question; whoever may wait has it built off the loop, since
+a pack may load modules of its users for it. Refusal: nothing of tools is imported before.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,10 +19,35 @@ class LateCatalogue:
 
     def __init__(self, build: Callable[[], Catalogue]) -> None:
         self._build = build
+        self._found: Catalogue | None = None
+        self._building: asyncio.Task[Catalogue] | None = None
 
-    @cached_property
+    @property
+    def built(self) -> bool:
+        """Whether somebody has asked before."""
+        return self._found is not None
+
+    async def prepare(self) -> None:
+        """Build it in a thread; from then on questions are answered at once.
+
+        Raises:
+            Exception: As `build`; the next one to ask tries again.
+        """
+        if self._building is None:
+            self._building = asyncio.create_task(asyncio.to_thread(self._build), name="tools.list")
+        task = self._building
+        try:
+            # Shielded: the first to ask may go while a second one waits.
+            self._found = await asyncio.shield(task)
+        finally:
+            if task.done() and self._building is task:
+                self._building = None
+
+    @property
     def _built(self) -> Catalogue:
-        return self._build()
+        if self._found is None:
+            self._found = self._build()
+        return self._found
 
     @property
     def tools(self) -> Mapping[str, CatalogueTool]:

@@ -24,6 +24,7 @@ from conductor_flows.execute.errors import DeadlineExceeded
 from conductor_flows.execute.runner import Invocation
 from conductor_flows.host.hosting import Host
 from conductor_packs.flows.errors import FlowChanged, HaltUnkept, ResultTooLarge, RunAbandoned
+from conductor_packs.flows.library import Loaded
 from conductor_packs.flows.limits import encoded
 from conductor_packs.flows.records import (
     Completed,
@@ -35,7 +36,7 @@ from conductor_packs.flows.records import (
     fault_of,
 )
 from conductor_packs.flows.settings import Settings
-from conductor_packs.flows.shelf import Loaded, Shelf
+from conductor_packs.flows.shelf import Shelf
 from conductor_packs.flows.storage import Runs
 from conductor_packs.flows.telling import Teller
 from conductor_packs.flows.times import NodeTimes

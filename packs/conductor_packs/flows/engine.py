@@ -12,9 +12,10 @@ from typing import Final
 
 from conductor_packs.flows.answering import Answers
 from conductor_packs.flows.carrying import Carrier, changed
-from conductor_packs.flows.errors import FlowChanged
+from conductor_packs.flows.errors import FlowChanged, RunUnknown
 from conductor_packs.flows.records import Failed, Run, fault_of
 from conductor_packs.flows.requests import RunRequest
+from conductor_packs.flows.retrying import Retries
 from conductor_packs.flows.settings import Settings
 from conductor_packs.flows.shelf import Shelf
 from conductor_packs.flows.storage import Runs
@@ -45,6 +46,7 @@ class Engine:
         self.workshop = Workshop(base.workspace, settings, base.clock)
         self.teller = Teller(base, self.workshop, self.runs)
         self.answers = Answers(self.shelf, self.workshop, self.runs, self.teller)
+        self._retries = Retries(self.shelf, self.workshop, self.runs, self.teller)
         self._carrier = Carrier(self.shelf, self.workshop, self.runs, self.teller, settings)
         self._woken = asyncio.Event()
         self._active: set[str] = set()
@@ -115,11 +117,37 @@ class Engine:
                 request, asked_by, once=None, traceparent=self._base.traceparent
             )
             assert taken is not None  # noqa: S101  # only a request with `once` is passed over
-            run_id = taken.run.run_id
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._come_to_rest(run_id)
-            return await self.runs.get(run_id) or taken.run
+            return await self._rested(taken.run, wait_s)
+
+    async def retry(self, run_id: str, *, said_by: str, once: str) -> Run | None:
+        """Let a run that failed go on from its checkpoint.
+
+        Returns:
+            The run as it was; None: the event was taken before.
+
+        Raises:
+            ConductorError: As `Retries.take`.
+        """
+        found = await self.runs.get(run_id)
+        if found is not None and found.state == "failed" and not found.told:
+            await self._tell(found)
+        taken = await self._retries.take(run_id, said_by=said_by, once=once)
+        self.wake()
+        return taken
+
+    async def retry_now(self, run_id: str, *, said_by: str, once: str, wait_s: float) -> Run:
+        """Try a run again and wait a while for its end, as `run_now`. Raises as `retry`."""
+        async with self.workshop.open():
+            taken = await self.retry(run_id, said_by=said_by, once=once)
+            if taken is None:
+                raise RunUnknown(run_id)
+            return await self._rested(taken, wait_s)
+
+    async def _rested(self, run: Run, wait_s: float) -> Run:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._come_to_rest(run.run_id)
+        return await self.runs.get(run.run_id) or run
 
     async def _come_to_rest(self, run_id: str) -> None:
         if not self._working:

@@ -73,6 +73,20 @@ class RunUnknown(FlowsError):
     exit_code = Exit.NOT_FOUND
 
 
+class NotFailed(FlowsError):
+    """Only a run that failed is tried again."""
+
+    code = "FLOWS_NOT_FAILED"
+    default_hint = "look at it: conductor tools call flows:show"
+
+
+class NoCheckpoint(FlowsError):
+    """The run left no checkpoint to go on from."""
+
+    code = "FLOWS_NO_CHECKPOINT"
+    default_hint = "run it anew, with another key; a flow with durability strong leaves one"
+
+
 class NotWaiting(FlowsError):
     """Nothing waits for this answer."""
 

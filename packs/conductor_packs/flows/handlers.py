@@ -16,7 +16,12 @@ from conductor_sdk.event import KernelEvent
 from conductor_sdk.handler import Handled, Outcome, Reject, Replayed, Retry
 
 if TYPE_CHECKING:
-    from conductor_packs.flows.requests import ApproveRequest, RunRequest, SignalRequest
+    from conductor_packs.flows.requests import (
+        ApproveRequest,
+        RetryRequest,
+        RunRequest,
+        SignalRequest,
+    )
 
 
 async def on_run(event: KernelEvent, ctx: FlowsContext) -> Outcome:
@@ -49,6 +54,16 @@ async def on_approve(event: KernelEvent, ctx: FlowsContext) -> Outcome:
     """Handle `flows:approve`."""
     request: ApproveRequest = event.payload
     return await _answer(event, ctx, request.token, decision(request, event.from_, ctx.base.clock))
+
+
+async def on_retry(event: KernelEvent, ctx: FlowsContext) -> Outcome:
+    """Handle `flows:retry`."""
+    request: RetryRequest = event.payload
+    try:
+        run = await ctx.engine.retry(request.run_id, said_by=event.from_, once=event.event_id)
+    except ConductorError as error:
+        return _refused(error)
+    return Replayed() if run is None else Handled(run.run_id)
 
 
 async def _answer(event: KernelEvent, ctx: FlowsContext, token: str, say: Say) -> Outcome:

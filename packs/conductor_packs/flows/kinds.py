@@ -10,6 +10,7 @@ from typing import Final
 RUN: Final = "flows:run"
 SIGNAL: Final = "flows:signal"
 APPROVE: Final = "flows:approve"
+RETRY: Final = "flows:retry"
 
 COMPLETED: Final = "flows:run_completed"
 FAILED: Final = "flows:run_failed"
@@ -21,4 +22,5 @@ COMPLETED_ENTRY: Final = "FLOW_RUN_COMPLETED"
 FAILED_ENTRY: Final = "FLOW_RUN_FAILED"
 HALTED_ENTRY: Final = "FLOW_RUN_HALTED"
 ANSWERED_ENTRY: Final = "FLOW_RUN_ANSWERED"
+RETRIED_ENTRY: Final = "FLOW_RUN_RETRIED"
 REFUSED_ENTRY: Final = "FLOW_RUN_REFUSED"

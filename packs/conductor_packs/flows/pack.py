@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from conductor_packs.flows import kinds
 from conductor_packs.flows.context import FlowsContext
-from conductor_packs.flows.requests import ApproveRequest, RunRequest, SignalRequest
+from conductor_packs.flows.requests import ApproveRequest, RetryRequest, RunRequest, SignalRequest
 from conductor_sdk import (
     Ignored,
     KernelEvent,
@@ -23,6 +23,7 @@ from conductor_sdk import (
     Subscription,
 )
 from conductor_sdk.manifest_tools import ToolManifest
+from conductor_sdk.pack import ToolLeftOut
 
 NONE: Final = "no flow is configured"
 
@@ -34,6 +35,17 @@ def _tools(config: Mapping[str, Any]) -> Sequence[ToolManifest]:
     from conductor_packs.flows.toolset import manifests
 
     return manifests(config)
+
+
+def _tools_in(
+    config: Mapping[str, Any], workspace: Path
+) -> Sequence[ToolManifest | ToolLeftOut]:  # fmt: skip
+    """Return a tool for each flow, where there are any."""
+    if not config.get("flows"):
+        return ()
+    from conductor_packs.flows.offered import offered
+
+    return offered(config, workspace)
 
 
 async def _background(ctx: PackContext) -> None:
@@ -67,6 +79,14 @@ async def _approve(event: KernelEvent, ctx: FlowsContext) -> Outcome:
     return await on_approve(event, ctx)
 
 
+async def _retry(event: KernelEvent, ctx: FlowsContext) -> Outcome:
+    if not await ctx.prepared():
+        return Ignored(NONE)
+    from conductor_packs.flows.handlers import on_retry
+
+    return await on_retry(event, ctx)
+
+
 def _word(event: KernelEvent, field: str) -> str:
     """Read a field of a payload that nobody has checked yet, or that has its type."""
     payload = event.payload
@@ -89,13 +109,19 @@ pack = Pack(
             handler=_approve, payload=ApproveRequest,
             partition_key=lambda event: _word(event, "token"),
         ),
+        kinds.RETRY: Subscription(
+            handler=_retry, payload=RetryRequest,
+            partition_key=lambda event: _word(event, "run_id"),
+        ),
     },
     context=FlowsContext,
     background=_background,
     toolset=_tools,
+    tools_in=_tools_in,
     samples={
         kinds.RUN: [{"flow": "echo", "payload": {"value": "HeLLo"}}],
         kinds.SIGNAL: [{"token": "a-token", "payload": {"paid": True}}],
         kinds.APPROVE: [{"token": "a-token", "approved": True, "approver": "ann"}],
+        kinds.RETRY: [{"run_id": "run-1"}],
     },
 )  # fmt: skip

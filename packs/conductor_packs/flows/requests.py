@@ -1,4 +1,4 @@
-"""What the pack is asked: the payloads of its three kinds.
+"""What the pack is asked: the payloads of its kinds.
 
 Promise: what does not fit is a dead letter with the field named, before anything else is looked
 at. Refusal: fields that are not known are passed over, so that a newer conductor may say more.
@@ -50,3 +50,10 @@ class ApproveRequest(msgspec.Struct, frozen=True):
     approver: Word | None = None
     """By default whoever sent the event."""
     comment: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+class RetryRequest(msgspec.Struct, frozen=True):
+    """The payload of `flows:retry`: a run that failed goes on from its checkpoint."""
+
+    run_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    """From `flows:run_failed`."""

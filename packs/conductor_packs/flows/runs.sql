@@ -130,6 +130,12 @@ DELETE FROM answers WHERE run_id = ?;
 UPDATE runs SET state = 'queued', not_before_ms = 0, changed_ms = :now
 WHERE run_id = :run_id AND state = 'halted';
 
+-- name: again
+-- One that failed, and of which that is told, is tried again from its checkpoint.
+UPDATE runs SET state = 'queued', checkpoint_id = :checkpoint_id, outcome = NULL, due_ms = NULL,
+  attempts = 0, not_before_ms = 0, changed_ms = :now
+WHERE run_id = :run_id AND state = 'failed' AND told = 1;
+
 -- name: due
 -- Those that halted and whose time has come.
 SELECT run_id FROM runs WHERE state = 'halted' AND due_ms <= :now AND not_before_ms <= :now

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from conductor_packs.flows.errors import KeyConflict
+from conductor_packs.flows.errors import KeyConflict, NotFailed
 from conductor_packs.flows.records import Completed, Failed, Halted, Outcome, Run, run_id_of
 from conductor_packs.flows.requests import RunRequest
 from conductor_sdk.clock import Clock, epoch_ms
@@ -212,6 +212,25 @@ class Runs:
     async def go_on(self, run_id: str) -> None:
         """Let a run that halted wait for its turn."""
         await self._do("go_on", {"run_id": run_id, "now": self.now_ms})
+
+    async def again(self, run_id: str, checkpoint_id: str, *, once: str) -> Run | None:
+        """Let a run that failed wait for its turn, with its checkpoint.
+
+        Returns:
+            The run as it was; None: this event was taken before.
+
+        Raises:
+            NotFailed: It has not failed, or not everybody knows yet.
+        """
+        given = {"run_id": run_id, "checkpoint_id": checkpoint_id, "now": self.now_ms}
+
+        def work(connection: sqlite3.Connection) -> Run:
+            run = _need(connection, run_id)
+            if not connection.execute(sql()["again"], given).rowcount:
+                raise NotFailed(f"{run_id} is {run.state}")
+            return run
+
+        return await self._storage.run_once(once, work)
 
     async def hold(self, run_id: str, after_ms: int) -> None:
         """Look at a run that is due again later."""

@@ -16,10 +16,10 @@ import msgspec
 from conductor_flows.durable.ports import Ticket
 from conductor_packs.flows import kinds
 from conductor_packs.flows.errors import ResultTooLarge
+from conductor_packs.flows.library import Loaded
 from conductor_packs.flows.limits import encoded
 from conductor_packs.flows.records import Fault, Run, Waiting, fault_of, run_id_of
 from conductor_packs.flows.requests import RunRequest
-from conductor_packs.flows.shelf import Loaded
 from conductor_packs.flows.storage import Runs, sql
 from conductor_packs.flows.workshop import Workshop
 from conductor_sdk.clock import from_epoch_ms, wire_time
@@ -88,8 +88,9 @@ class Teller:
     async def _failed(self, run: Run) -> None:
         fault = run.fault
         payload = {**_facts(run), "error": _told(fault), "refused": False, "took_ms": run.took_ms}
-        await self._push(kinds.FAILED, payload, f"{run.run_id}:failed", fault)
-        await self._note(run.run_id, "failed", kinds.FAILED_ENTRY, {
+        # Each try fails for itself; the same failure is told once.
+        await self._push(kinds.FAILED, payload, f"{run.run_id}:failed:{run.starts}", fault)
+        await self._note(run.run_id, f"failed:{run.starts}", kinds.FAILED_ENTRY, {
             **_facts(run), "took_ms": run.took_ms, "nodes": msgspec.json.decode(run.nodes),
             "code": fault.code, "message": fault.message,
         })  # fmt: skip
@@ -143,6 +144,13 @@ class Teller:
         """Write down that an answer came."""
         await self._note(run.run_id, f"answered:{wait.id}", kinds.ANSWERED_ENTRY, {
             **_facts(run), "alias": wait.alias, "kind": wait.kind, "answered_by": said_by,
+        })  # fmt: skip
+
+    async def retried(self, run: Run, checkpoint_id: str, said_by: str) -> None:
+        """Write down that a run that failed is tried again."""
+        await self._note(run.run_id, f"retried:{run.starts}", kinds.RETRIED_ENTRY, {
+            **_facts(run), "checkpoint_id": checkpoint_id, "code": run.fault.code,
+            "retried_by": said_by,
         })  # fmt: skip
 
     async def forget(self, run_id: str) -> None:

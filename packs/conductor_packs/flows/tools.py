@@ -16,9 +16,9 @@ from conductor_flows.ir.terms import Effects
 from conductor_packs.flows.context import FlowsContext
 from conductor_packs.flows.engine import Engine
 from conductor_packs.flows.errors import EffectsDenied, RunUnknown
+from conductor_packs.flows.library import Loaded
 from conductor_packs.flows.records import Run
 from conductor_packs.flows.requests import RunRequest
-from conductor_packs.flows.shelf import Loaded
 from conductor_sdk.clock import from_epoch_ms, wire_time
 from conductor_sdk.errors import ConductorError, Exit
 from conductor_sdk.tool import ToolContext
@@ -51,11 +51,15 @@ async def _run(fields: Mapping[str, Any], ctx: ToolContext, most: Effects) -> To
         wait_s = float(fields.get("wait_s", WAIT_S))
         found = await engine.run_now(request, ctx.call.call_id, wait_s)
     except ConductorError as error:
-        return _failed(error)
-    if found.state == "failed":
-        fault = found.fault
-        return failed(fault.code, fault.message, details=fault.details, data=_shown(found))
-    return succeeded(_shown(found))
+        return told_of(error)
+    return _rested(found)
+
+
+def _rested(run: Run) -> ToolOutput:
+    if run.state == "failed":
+        fault = run.fault
+        return failed(fault.code, fault.message, details=fault.details, data=_shown(run))
+    return succeeded(_shown(run))
 
 
 async def status(_fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
@@ -66,7 +70,7 @@ async def status(_fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
         flows = [{**await _state(engine, name), "runs": counts.get(name, {})}
                  for name in engine.shelf.names]  # fmt: skip
     except ConductorError as error:
-        return _failed(error)
+        return told_of(error)
     return succeeded({"healthy": all(each["state"] == "ready" for each in flows), "flows": flows})
 
 
@@ -95,9 +99,9 @@ async def describe(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
     """Describe a flow: `flows:describe`."""
     try:
         loaded = await _engine(ctx).shelf.get(str(fields["flow"]))
-        entrypoints = [_entrypoint(loaded, alias) for alias in _ways_in(loaded)]
+        entrypoints = [_entrypoint(loaded, alias) for alias in loaded.ways_in()]
     except ConductorError as error:
-        return _failed(error)
+        return told_of(error)
     flow = loaded.flow
     hints = {hint for node in flow.nodes for hint in node.effect_hints}
     return succeeded({
@@ -108,11 +112,6 @@ async def describe(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
         "nodes": [{"alias": node.alias, "kind": str(node.kind), "summary": node.summary}
                   for node in flow.nodes],
     })  # fmt: skip
-
-
-def _ways_in(loaded: Loaded) -> list[str | None]:
-    declared = list(dict.fromkeys(e.trigger_alias for e in loaded.flow.metadata.entrypoints))
-    return [*declared] if declared else [None]
 
 
 def _entrypoint(loaded: Loaded, name: str | None) -> dict[str, Any]:
@@ -133,7 +132,7 @@ async def runs(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
             state=str(fields.get("state", "")),
         )  # fmt: skip
     except ConductorError as error:
-        return _failed(error)
+        return told_of(error)
     return succeeded({"runs": [_listed(each) for each in found]})
 
 
@@ -145,7 +144,7 @@ async def show(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
         if found is None:
             raise RunUnknown(run_id)
     except ConductorError as error:
-        return _failed(error)
+        return told_of(error)
     return succeeded(_shown(found))
 
 
@@ -162,7 +161,19 @@ async def signal(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
         engine.wake()
         return succeeded(_listed(await engine.runs.get(found.run_id) or found))
     except ConductorError as error:
-        return _failed(error)
+        return told_of(error)
+
+
+async def retry(fields: Mapping[str, Any], ctx: ToolContext) -> ToolOutput:
+    """Try a run that failed again: `flows:retry`."""
+    try:
+        found = await _engine(ctx).retry_now(
+            str(fields["run_id"]), said_by=ctx.call.actor, once=f"call:{ctx.call.call_id}",
+            wait_s=float(fields.get("wait_s", WAIT_S)),
+        )  # fmt: skip
+    except ConductorError as error:
+        return told_of(error)
+    return _rested(found)
 
 
 def _engine(ctx: ToolContext) -> Engine:
@@ -186,6 +197,8 @@ def _shown(run: Run) -> dict[str, Any]:
             said["result"] = msgspec.json.decode(run.outcome or b"null")
         case "failed":
             said["error"] = msgspec.to_builtins(run.fault)
+            if run.checkpoint_id is not None:
+                said["checkpoint_id"] = run.checkpoint_id
         case "halted":
             said["checkpoint_id"] = run.checkpoint_id
             said["waits"] = msgspec.to_builtins(run.waits)
@@ -194,7 +207,8 @@ def _shown(run: Run) -> dict[str, Any]:
     return said
 
 
-def _failed(error: ConductorError) -> ToolOutput:
+def told_of(error: ConductorError) -> ToolOutput:
+    """Return the answer that tells an error."""
     code = {Exit.USAGE: "INVALID_INPUT", Exit.NOT_FOUND: "NOT_FOUND"}.get(
         error.exit_code, error.code
     )

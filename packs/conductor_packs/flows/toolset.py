@@ -21,6 +21,19 @@ _TOKEN: Final[Mapping[str, Any]] = {
     "type": "string", "minLength": 1, "maxLength": 512,
     "description": "From flows:run_halted.",
 }  # fmt: skip
+_WAIT_S: Final[Mapping[str, Any]] = {
+    "type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": 20,
+    "description": "How long to wait for its end; the run goes on after that.",
+}  # fmt: skip
+CHOICES: Final[Mapping[str, Any]] = {
+    "idempotency_key": {
+        "type": "string", "minLength": 1, "maxLength": 255,
+        "description": "The same request with the same key is one run.",
+    },
+    "deadline_s": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400},
+    "wait_s": _WAIT_S,
+}  # fmt: skip
+"""What can be chosen for a run, whatever its flow takes."""
 _RUN: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
@@ -30,20 +43,12 @@ _RUN: Final[Mapping[str, Any]] = {
             "type": "string", "minLength": 1, "maxLength": 256,
             "description": "The alias of a trigger; by default the only entrypoint.",
         },
-        "idempotency_key": {
-            "type": "string", "minLength": 1, "maxLength": 255,
-            "description": "The same request with the same key is one run.",
-        },
-        "deadline_s": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400},
-        "wait_s": {
-            "type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": 20,
-            "description": "How long to wait for its end; the run goes on after that.",
-        },
+        **CHOICES,
     },
     "required": ["flow"],
     "additionalProperties": False,
 }  # fmt: skip
-_RUN_ANSWER: Final[Mapping[str, Any]] = {
+RUN_ANSWER: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "run_id": {"type": "string"},
@@ -52,6 +57,7 @@ _RUN_ANSWER: Final[Mapping[str, Any]] = {
     },
     "required": ["run_id", "flow", "state"],
 }
+"""The least of what a tool says that runs a flow."""
 _OBJECT: Final[Mapping[str, Any]] = {"type": "object"}
 
 
@@ -64,20 +70,20 @@ def _input(required: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
 
 def manifests(config: Mapping[str, Any]) -> tuple[ToolManifest, ...]:
     """Return the tools for a configuration."""
-    outside = _reach(config)
+    outside = reach(config)
     inside = NetworkScope(type="network", posture="off")
     return (
         ToolManifest(
             name="flows:run", title="Run a flow", entry=f"{_ENTRY}run", permission="write",
             description="Runs a configured flow, and answers with its result if it ends in time.",
             required_scopes=[outside], deadline_s=WAIT_MAX_S + 30,
-            input_schema=_RUN, output_schema=_RUN_ANSWER,
+            input_schema=_RUN, output_schema=RUN_ANSWER,
         ),
         ToolManifest(
             name="flows:ask", title="Run a flow that changes nothing", entry=f"{_ENTRY}ask",
             description="As flows:run, for flows whose nodes are all pure or read only.",
             required_scopes=[outside], deadline_s=WAIT_MAX_S + 30, idempotent=True,
-            input_schema=_RUN, output_schema=_RUN_ANSWER,
+            input_schema=_RUN, output_schema=RUN_ANSWER,
         ),
         ToolManifest(
             name="flows:status", title="List the flows", entry=f"{_ENTRY}status",
@@ -91,11 +97,11 @@ def manifests(config: Mapping[str, Any]) -> tuple[ToolManifest, ...]:
             required_scopes=[inside], idempotent=True,
             input_schema=_input(["flow"], flow=_NAME), output_schema=_OBJECT,
         ),
-        *_about_runs(inside),
+        *_about_runs(inside, outside),
     )  # fmt: skip
 
 
-def _about_runs(inside: NetworkScope) -> tuple[ToolManifest, ...]:
+def _about_runs(inside: NetworkScope, outside: NetworkScope) -> tuple[ToolManifest, ...]:
     return (
         ToolManifest(
             name="flows:runs", title="List runs", entry=f"{_ENTRY}runs",
@@ -111,19 +117,26 @@ def _about_runs(inside: NetworkScope) -> tuple[ToolManifest, ...]:
             name="flows:show", title="Show a run", entry=f"{_ENTRY}show",
             description="A run with its answer or its error, where it waits, and its nodes' times.",
             required_scopes=[inside], idempotent=True,
-            input_schema=_input(["run_id"], run_id=_RUN_ID), output_schema=_RUN_ANSWER,
+            input_schema=_input(["run_id"], run_id=_RUN_ID), output_schema=RUN_ANSWER,
         ),
         ToolManifest(
             name="flows:signal", title="Answer a run that waits", entry=f"{_ENTRY}signal",
             description="Gives a run that halted what it waits for; the token says which.",
             permission="write", required_scopes=[inside],
             input_schema=_input(["token"], token=_TOKEN, payload={}),
-            output_schema=_RUN_ANSWER,
+            output_schema=RUN_ANSWER,
+        ),
+        ToolManifest(
+            name="flows:retry", title="Try a run again", entry=f"{_ENTRY}retry",
+            description="Lets a run that failed go on from its checkpoint, under the same id.",
+            permission="write", required_scopes=[outside], deadline_s=WAIT_MAX_S + 30,
+            input_schema=_input(["run_id"], run_id=_RUN_ID, wait_s=_WAIT_S),
+            output_schema=RUN_ANSWER,
         ),
     )  # fmt: skip
 
 
-def _reach(config: Mapping[str, Any]) -> NetworkScope:
+def reach(config: Mapping[str, Any]) -> NetworkScope:
     """Flows reach the network where the configuration binds it, or binds by a lock."""
     bound: object = config.get("bind", ())
     texts = [str(each) for each in bound] if isinstance(bound, list | tuple) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON is honest Any

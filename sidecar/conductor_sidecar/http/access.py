@@ -31,8 +31,12 @@ class Tools(Protocol):
         """Call a tool; a refusal is an answer."""
         ...
 
+    async def ready(self) -> None:
+        """Have the tools found, off the loop."""
+        ...
+
     def listings(self, caller: Caller) -> list[Listing]:
-        """Return the tools that a caller may use, by name."""
+        """Return the tools that a caller may use, by name; waits for them unless they are ready."""
         ...
 
 

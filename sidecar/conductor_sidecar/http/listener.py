@@ -31,6 +31,7 @@ from conductor_sidecar.http.errors import ListenFailed, ListenRefused
 from conductor_sidecar.http.exchange import Exchange
 from conductor_sidecar.http.guard import Guard, Rules
 from conductor_sidecar.http.hosts import allowed_hosts, allowed_origins
+from conductor_sidecar.http.prepared import Prepared
 from conductor_sidecar.http.server import LastResort, SocketServer
 from conductor_sidecar.http.strict import Bounds, strict_protocol
 from conductor_sidecar.http.tokens import Authenticator
@@ -128,7 +129,9 @@ class TcpSurface:
         finally:
             bound.close()
 
-    def _app(self, authenticator: Authenticator, denials: Denials, host: str, port: int) -> Guard:
+    def _app(
+        self, authenticator: Authenticator, denials: Denials, host: str, port: int
+    ) -> Prepared:
         surface = ToolSurface(self.host, guarded, body_max=self.settings.body_max_bytes)
         app = Starlette(
             routes=[*surface.routes(), *self.routes],
@@ -151,7 +154,7 @@ class TcpSurface:
             self.settings.body_max_bytes, self.body_s, signed=self.signed,
             open_paths=self.open_paths,
         )  # fmt: skip
-        return Guard(app, rules, denials, authenticate)
+        return Prepared(Guard(app, rules, denials, authenticate), self.host, self.open_paths)
 
     def _bind(self) -> socket.socket:
         address = self.settings.listen or ""

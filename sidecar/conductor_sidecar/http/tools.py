@@ -58,6 +58,7 @@ class ToolSurface:
         ]
 
     async def _list(self, request: HttpRequest) -> Response:
+        await self._host.ready()
         return json_answer({"tools": self._host.listings(self._caller_of(request))})
 
     async def _one(self, request: HttpRequest) -> Response:
@@ -68,6 +69,7 @@ class ToolSurface:
         if len(name) > NAME_MAX:
             raise Refusal(404, "TOOL_NOT_FOUND", "There is no such tool.")
         if request.method != "POST":
+            await self._host.ready()
             return self._describe(caller, name)
         key = idempotency_key(request.headers.getlist("idempotency-key"))
         body = parse_call(await read_body(request.stream(), self._body_max))
@@ -85,6 +87,7 @@ class ToolSurface:
     async def _openapi(self, request: HttpRequest) -> Response:
         from conductor_sidecar.http.openapi import openapi_document
 
+        await self._host.ready()
         return json_answer(openapi_document(self._host.listings(self._caller_of(request))))
 
 

@@ -82,11 +82,13 @@ class HostFront:
 
     async def list_tools(self, ctx: Context) -> ListToolsResult:
         """List what this client may call and wants to see."""
+        await self._tools.ready()
         view = self._view(ctx)
         return ListToolsResult(tools=[tool_of(name, one) for name, one in view.seen.items()])
 
     async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
         """Run one call through the host."""
+        await self._tools.ready()
         view = self._view(ctx)
         listing = view.names.get(params.name)
         if listing is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from conductor_flows.capabilities.rows import MemoryRows, Rows, RowStore
 from conductor_flows.capabilities.sqlite_rows import SqliteRows
 from conductor_flows.capabilities.stores import RowBlobs, RowDedupe, RowKeyValue, RowQueue
 from conductor_sdk.clock import ManualClock, epoch_ms
+from conductor_sdk.pack_errors import StorageFailed
 
 MAKE: dict[str, Callable[[Path], RowStore]] = {
     "memory": lambda _: MemoryRows(),
@@ -208,6 +210,19 @@ async def test_what_is_in_a_file_is_there_for_the_next_who_opens_it(tmp_path: Pa
         assert b"v" == await RowKeyValue(second).get("k")
         await first.close()
         await second.close()
+
+
+async def test_what_the_database_refuses_within_the_work_is_a_failure_of_the_store(
+    tmp_path: Path,
+) -> None:
+    rows = SqliteRows(tmp_path / "rows.db")
+    await rows.run(lambda view: view.put("s", "k", b"1"))
+    with sqlite3.connect(tmp_path / "rows.db") as other:
+        other.execute("ALTER TABLE rows RENAME TO gone")
+    other.close()
+    with pytest.raises(StorageFailed, match=r"rows\.db: no such table"):
+        await rows.run(lambda view: view.get("s", "k"))
+    await rows.close()
 
 
 async def test_two_openers_of_one_file_never_both_get_a_key(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from conductor_flows.capabilities.bindings.lock import content_hash
+from conductor_flows.capabilities.bindings.providers import PROVIDERS
+from conductor_flows.capabilities.bindings.spec import ALIASES
 from conductor_flows.ir.identity import flow_id
 from house import ROOT
 
@@ -58,6 +63,31 @@ def test_a_time_can_be_given(flows: Flows, folder: Path) -> None:
 
     assert "2026-01-01T00:00:00Z" == flows(*command, "2026-01-01T00:00:00Z").json["generated_at"]
     assert 2 == flows(*command, "yesterday").code
+
+
+def test_help_lists_what_can_be_bound(flows: Flows) -> None:
+    text = flows("bindings", "--help").out
+    rows = re.findall(r"^ {4}([a-z_, ]+?)  +([a-z].*)$", text, re.MULTILINE)
+    listed = {
+        f"{name}.{provider.strip().partition(':')[0]}"
+        for names, providers in rows
+        for name in names.split(", ")
+        for provider in providers.partition(";")[0].split(",")
+    }
+
+    assert set(PROVIDERS) == listed
+    assert all(re.search(rf"\b{name}\b", text) for name in ALIASES)
+
+
+@pytest.mark.parametrize(
+    "bind", ["kv", "kvv=memory", "kv=sqlit:x.db", "kv=sqlite", "cache=memory:x"]
+)
+def test_a_wrong_binding_leads_to_the_list(flows: Flows, folder: Path, bind: str) -> None:
+    ran = flows("run", "local", PREFLIGHT, "--payload", '{"key": "a"}', "--bind", bind)
+    written = flows("bindings", "lock", "generate", PREFLIGHT, "--bind", bind)
+
+    assert (2, 2) == (ran.code, written.code)
+    assert "next: see what can be bound: flows bindings --help\n" in ran.err
 
 
 def test_what_is_not_bound_is_named(flows: Flows, folder: Path) -> None:

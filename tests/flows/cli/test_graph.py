@@ -48,7 +48,7 @@ warned.connect(warned.add(take), warned.add(silent))
 def test_a_sound_flow_passes(flows: Flows, folder: Path) -> None:
     ran = flows("graph", "check", "echo.py")
 
-    assert (0, "✓ echo_flow 1.0.0: 2 nodes, 1 edges\n") == (ran.code, ran.out)
+    assert (0, "✓ echo_flow 1.0.0: 2 nodes, 1 edge\n") == (ran.code, ran.out)
 
 
 def test_a_broken_flow_is_told_with_every_diagnostic(flows: Flows, folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_document_is_read_from_standard_input_or_a_file(flows: Flows, folder: 
     named = flows("graph", "check", "flow.json")
     given = flows("graph", "check", "--input", "flow.json")
 
-    assert {"✓ echo_flow 1.0.0: 2 nodes, 1 edges\n"} == {
+    assert {"✓ echo_flow 1.0.0: 2 nodes, 1 edge\n"} == {
         ran.out for ran in (piped, bare, named, given)
     }
 

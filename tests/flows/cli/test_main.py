@@ -94,7 +94,7 @@ def test_the_same_commands_hang_under_conductor(folder: Path) -> None:
     checked = conductor("flows", "graph", "check", "echo.py")
     refused = conductor("flows", "graph", "check", "nope.py")
 
-    assert (0, "✓ echo_flow 1.0.0: 2 nodes, 1 edges\n") == (checked.returncode, checked.stdout)
+    assert (0, "✓ echo_flow 1.0.0: 2 nodes, 1 edge\n") == (checked.returncode, checked.stdout)
     assert 3 == refused.returncode
     assert "conductor: There is no such flow" in refused.stderr
 
@@ -140,6 +140,38 @@ def test_output_that_is_not_unicode_is_plain(folder: Path) -> None:
     )  # fmt: skip
 
     assert b"*  take" in ran.stdout
+
+
+def test_an_answer_that_the_terminal_has_no_letters_for_is_still_json(folder: Path) -> None:
+    (folder / "far.py").write_text(FAR)
+    command = [sys.executable, "-m", "conductor_flows.cli.main", "run", "local", "far.py"]
+
+    ran = subprocess.run(
+        command, capture_output=True, check=True, timeout=60,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+
+    assert "dé → 😀" == json.loads(ran.stdout)
+    assert ran.stdout.isascii()
+
+
+FAR = """
+from conductor_flows import Flow, node, trigger
+
+
+@trigger(summary="Take anything")
+async def take(x: None) -> str:
+    return "d\u00e9 \u2192 \U0001f600"
+
+
+@node(summary="Give it on")
+async def give(x: str) -> str:
+    return x
+
+
+flow = Flow("far", "1.0.0")
+flow.connect(flow.add(take), flow.add(give))
+"""
 
 
 def test_control_characters_of_a_flow_do_not_reach_the_terminal(flows: Flows, folder: Path) -> None:

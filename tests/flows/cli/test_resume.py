@@ -340,9 +340,9 @@ def test_a_run_that_failed_goes_on_from_where_it_failed(flows: Flows, folder: Pa
     (listed,) = flows("resume", "list", "--json", *kept).json["checkpoints"]
     ran = flows("resume", "run", listed["checkpoint_id"], "strong.py", *kept)
 
-    assert (1, "took\n") == (failed.code, failed.out)
+    assert (1, "", "took\n") == (failed.code, failed.out, failed.err[:5])
     assert failed.err.endswith(
         "go on from where it failed: flows resume list --checkpoint-dir kept\n"
     )
-    assert (True, ["fail"]) == (listed["due"], listed["pending"])
+    assert ("failed", False, ["fail"]) == (listed["status"], listed["due"], listed["pending"])
     assert (0, "7\n") == (ran.code, ran.out)

@@ -85,9 +85,49 @@ counts = made("counts", anything, whole)
 sleeps = made("sleeps", take, hour)
 streams = made("streams", take, for_ever)
 
+hurries = made("hurries", take, hour)
+hurries.entrypoint(hurries.handle("take"), hurries.handle("hour"), deadline_ms=50)
+
 two = made("two", take, divide)
 two.entrypoint(two.handle("take"), two.handle("divide"))
 two.entrypoint(two.handle("take"), two.handle("take"))
+"""
+
+
+LOUD = """
+from collections.abc import AsyncIterator
+
+from conductor_flows import Flow, node, trigger
+
+print("loaded")
+
+
+@trigger(summary="Take")
+async def take(x: int) -> int:
+    return x
+
+
+@node(summary="Say so")
+async def loud(x: int) -> int:
+    print("called")
+    return x + 1
+
+
+@node(summary="Say so twice")
+async def twice(x: int) -> AsyncIterator[int]:
+    for each in (x, x + 1):
+        print("piece")
+        yield each
+
+
+flow = Flow("loud", "1.0.0")
+flow.connect(flow.add(take), flow.add(loud))
+_streams = Flow("louder", "1.0.0")
+_streams.connect(_streams.add(take), _streams.add(twice))
+
+
+def streams():
+    return _streams
 """
 
 
@@ -205,8 +245,35 @@ def test_metadata_becomes_labels(flows: Flows) -> None:
 def test_a_deadline_ends_the_run(flows: Flows) -> None:
     ran = flows("run", "local", "list.py:sleeps", "--payload", "1", "--deadline", "0.05")
 
-    assert (1, "cancelled\n") == (ran.code, ran.out)
+    assert (1, "") == (ran.code, ran.out)
+    assert ran.err.startswith("cancelled\n")
     assert "[FLOW_DEADLINE_EXCEEDED]\n  next: give it longer: --deadline SECONDS" in ran.err
+
+
+@pytest.mark.parametrize("burst", ["1", "3"])
+def test_the_deadline_of_an_entrypoint_holds(flows: Flows, burst: str) -> None:
+    ran = flows("run", "local", "list.py:hurries", "--payload", "1", "--burst", burst)
+
+    assert (1, "") == (ran.code, ran.out)
+    assert "after 0.05 s [FLOW_DEADLINE_EXCEEDED]" in ran.err
+
+
+def test_a_deadline_that_is_typed_is_over_that_of_the_entrypoint(flows: Flows) -> None:
+    longer = flows("run", "local", "list.py:hurries", "--payload", "1", "--deadline", "0.06")
+
+    assert "after 0.06 s [FLOW_DEADLINE_EXCEEDED]" in longer.err
+
+
+def test_what_users_code_prints_does_not_mix_with_the_answer(flows: Flows, folder: Path) -> None:
+    (folder / "loud.py").write_text(LOUD)
+
+    ran = flows("run", "local", "loud.py", "--payload", "1")
+    streamed = flows("run", "local", "loud.py:streams", "--payload", "1", "--stream")
+    document = flows("graph", "show", "loud.py", "--format", "json")
+
+    assert (0, "2\n", "loaded\ncalled\n") == (ran.code, ran.out, ran.err[:14])
+    assert "1\n2\n" == streamed.out
+    assert "loud" == document.json["name"]
 
 
 def test_several_entrypoints_have_to_be_chosen_between(flows: Flows) -> None:
@@ -351,8 +418,8 @@ def test_ctrl_c_and_sigterm_cancel_the_run(number: int, code: int) -> None:
         out, err = running.communicate(timeout=20)
 
     assert code == running.returncode
-    assert "closed" in out
-    assert "flows: interrupted; the run was cancelled" == err.strip()
+    assert all(line.isdecimal() for line in out.split())
+    assert "closed\nflows: interrupted; the run was cancelled" == err.strip()
 
 
 @pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-"])
@@ -378,4 +445,4 @@ def test_a_reader_that_goes_away_ends_the_run_quietly() -> None:
         err = running.stderr.read()
         code = running.wait(timeout=20)
 
-    assert (0, "") == (code, err)
+    assert (0, "closed\n") == (code, err)  # as its node prints

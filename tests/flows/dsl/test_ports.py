@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused_with_its_place(kind: Any, value: Any, poin
 
 
 def test_a_value_without_a_json_form_is_refused() -> None:
-    with pytest.raises(PortRefused, match="a Plain has no JSON form"):
+    with pytest.raises(PortRefused, match="a value of the type Plain has no JSON form"):
         to_json({"a": [Plain()]})
 
 

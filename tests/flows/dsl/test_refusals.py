@@ -9,6 +9,7 @@ import pytest
 
 from conductor_flows import Flow, FlowRefused, NodeContext, node, timer, trigger
 from conductor_flows.dsl.draft import Handle
+from conductor_flows.ir.rich import RetryBackoff
 from flow_orders import Reply, Request, answer, left, rest, right, route
 
 
@@ -29,6 +30,8 @@ class Scene:
 
 
 Act = Callable[[Scene], object]
+BARE: tuple[Any, Any] = node, trigger
+"""As no type checker lets them be called."""
 
 
 def twice(act: Act) -> Act:
@@ -157,6 +160,16 @@ PLAIN: list[tuple[str, Act, str]] = [
     ("retry owner", lambda s: s.flow.add(rest, retry_owner="me"), "connector"),
     ("idempotency", lambda s: s.flow.add(rest, idempotency=3), "idempotency"),
     ("uses a text", lambda s: s.flow.add(rest, uses="resource::kv::read"), "`uses`"),
+    ("retry a number", lambda s: s.flow.add(rest, retry=3), "RetryBackoff("),
+    ("retry base", lambda s: s.flow.add(rest, retry=RetryBackoff(base="1s")), "'1s'"),
+    ("retry max", lambda s: s.flow.add(rest, retry=RetryBackoff(max="P1M")), "'P1M'"),
+    ("retry number", lambda s: s.flow.add(rest, retry=RetryBackoff(base=1)), "str"),  # type: ignore[arg-type]  # wrong on purpose
+    ("retry never", lambda s: s.flow.add(rest, retry=RetryBackoff(max_attempts=0)), "1 or more"),
+    ("timeout", lambda s: s.flow.add(rest, timeout_ms=0), "`timeout_ms`"),
+    ("timeout text", lambda s: s.flow.add(rest, timeout_ms="5s"), "`timeout_ms`"),
+    ("a node that was not added", lambda s: s.flow.connect(s.route, rest), "flow.add(rest)"),
+    ("bare node", lambda _: BARE[0](left), "left: @node has no parentheses"),
+    ("bare trigger", lambda _: BARE[1](left), "left: @trigger has no parentheses"),
     ("flow name", lambda _: Flow("NoSnake", "1.0.0"), "snake_case"),
     ("flow version", lambda _: Flow("snake", "one"), "1.0.0"),
     ("flow profile", lambda _: Flow("snake", "1.0.0", profile="moon"), "web, queue"),  # type: ignore[arg-type]  # wrong on purpose
@@ -224,3 +237,27 @@ def test_a_declaration_that_cannot_hold_is_refused(options: Any, code: str, name
     with pytest.raises(FlowRefused) as refused:
         node(**options)(work)
     assert (code, True) == (refused.value.code, names in refused.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"effect": "pure"}, "did you mean 'effects'?"),
+        ({"effects": "readonly"}, "did you mean 'read_only'?"),
+        ({"effects": "moon"}, "use one of the words that the message lists"),
+        ({"uses": ["resource::kv::reed"]}, "did you mean 'resource::kv::read'?"),
+        ({"uses": ["kv"]}, "did you mean 'resource::kv::read'?"),
+        ({"uses": ["clock"]}, "did you mean 'resource::clock'?"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_offered(options: Any, advice: str) -> None:
+    with pytest.raises(FlowRefused) as refused:
+        node(**options)(left.__wrapped__)
+
+    assert (True, advice) == (refused.value.advised, refused.value.hint)
+
+
+def test_a_wider_and_a_narrower_resource_may_be_used() -> None:
+    declared = node(uses=["resource::dedupe", "resource::kv::read::eu"])(left.__wrapped__)
+
+    assert ["resource::kv::read::eu"] == declared.ir.effect_hints

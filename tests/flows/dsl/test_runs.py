@@ -88,6 +88,23 @@ async def test_a_flow_without_an_entrypoint_goes_from_its_trigger_to_its_sink() 
     assert {"text": "LEFT B"} == await answered(flow, {"mode": "b"})
 
 
+async def test_what_a_node_gives_is_taken_at_its_word() -> None:
+    claims: Any = node(summary="Claim a text")
+
+    @claims
+    async def claimed(found: Number) -> str:
+        return found.value  # type: ignore[return-value]  # what no run checks
+
+    @trigger(summary="Take a number")
+    async def taken(found: Number) -> Number:
+        return found
+
+    flow = Flow("claims", "1.0.0", summary="A flow of a wrong claim")
+    flow.connect(flow.add(taken), flow.add(claimed))
+
+    assert Value(3) == await flow.run({"value": 3})
+
+
 async def test_a_payload_that_does_not_fit_is_refused_with_its_place() -> None:
     flow, start, one = started(left)
     flow.connect(start, one)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,18 @@ def marked() -> Places:
     }
 
 
-def by_mypy() -> Places:
+@cache
+def mypy_says() -> str:
     words = ["-m", "mypy", "--hide-error-context", "--no-error-summary", str(PROGRAMS)]
     ran = subprocess.run(
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False,
         env={"MYPYPATH": str(PROGRAMS)},
     )  # fmt: skip
-    found = re.findall(r"^\S*?([a-z_]+\.py):(\d+): error:", ran.stdout, re.MULTILINE)
+    return ran.stdout
+
+
+def by_mypy() -> Places:
+    found = re.findall(r"^\S*?([a-z_]+\.py):(\d+): error:", mypy_says(), re.MULTILINE)
     return {(file, int(line)) for file, line in found}
 
 
@@ -54,3 +60,10 @@ def by_basedpyright() -> Places:
 @pytest.mark.parametrize("checker", [by_mypy, by_basedpyright])
 def test_a_type_checker_refuses_exactly_the_wrong_lines(checker: Callable[[], Places]) -> None:
     assert marked() == checker()
+
+
+def test_what_mypy_says_of_a_wrong_connection_is_on_the_page() -> None:
+    page = " ".join((ROOT / "docs/how-to/flows.md").read_text(encoding="utf-8").split())
+    told = re.findall(r"wrong_connections\.py:17: error: (.*?)  \[", mypy_says())
+
+    assert [True] == [f"`{each}`" in page for each in told]

@@ -15,6 +15,7 @@ from conductor_flows.durable.errors import (
     CheckpointNotFound,
     LeaseConflict,
     LeaseLost,
+    NothingWaits,
     ResumeExhausted,
     StateCorrupted,
     StillWaiting,
@@ -22,7 +23,8 @@ from conductor_flows.durable.errors import (
     TokenUsed,
     VersionIncompatible,
 )
-from conductor_flows.durable.ports import ScheduleStatus
+from conductor_flows.durable.keeper import RENEWALS
+from conductor_flows.durable.ports import Lease, ScheduleStatus, Ticket
 from conductor_flows.durable.records import Status
 from conductor_flows.durable.resume import Signal, resume
 from conductor_flows.durable.services import Durability, in_memory, on_rows
@@ -438,7 +440,7 @@ async def test_a_failed_run_in_strong_mode_goes_on_from_where_it_failed(
     )
     with pytest.raises(NodeFailed):
         await runner(program, durability).run(Invocation({"n": 1}))
-    (record,) = await durability.store.list(status=Status.ACTIVE)
+    (record,) = await durability.store.list(status=Status.FAILED)
     assert 1 == len(record.idempotency.consumed["effect"])
     outcome = await resume(runner(program, durability), durability, record.checkpoint_id)
     assert Value({"n": 2}) == outcome
@@ -488,19 +490,125 @@ async def test_a_run_that_is_under_way_is_not_resumed(durability: Durability) ->
     assert Value({}) == await runner(program[0], durability).run(Invocation({}))
 
 
-async def test_a_lease_that_cannot_be_renewed_ends_the_run(
+async def test_a_lease_that_somebody_else_has_taken_ends_the_run_and_says_nothing_of_it(
     durability: Durability, clock: ManualClock
 ) -> None:
-    stuck = asyncio.Event()
+    assert durability.store is not None
+    store, stuck = durability.store, asyncio.Event()
 
     async def wait(value: Any) -> Any:
         clock.advance(1)  # the lease runs out while the run is busy
+        await store.lease((await store.list())[0].checkpoint_id, 60)
         await stuck.wait()
         return value
 
     program = chain(("a", wait), mode=DurabilityMode.STRONG, lease_ttl=60)
     with pytest.raises(LeaseLost):
         await runner(program, durability).run(Invocation({}))
+    (record,) = await store.list()
+    assert None is record.failed
+    with pytest.raises(LeaseConflict):
+        await store.lease(record.checkpoint_id, 60)
+
+
+async def test_a_run_goes_on_though_the_clock_has_jumped_over_its_lease(
+    durability: Durability, clock: ManualClock
+) -> None:
+    async def sleep(value: Any) -> Any:
+        clock.jump(3600)
+        return value
+
+    async def wake(value: Any) -> Any:
+        clock.jump(-7200)
+        return value
+
+    program = chain(("a", sleep), ("b", wake), ("c", same), mode=DurabilityMode.STRONG)
+    assert Value({}) == await runner(program, durability).run(Invocation({}))
+    assert durability.store is not None
+    assert [] == await durability.store.list()
+
+
+@pytest.mark.parametrize(("failures", "survives"), [(RENEWALS - 1, True), (RENEWALS, False)])
+async def test_a_store_that_fails_for_a_moment_costs_no_lease(
+    durability: Durability, failures: int, survives: bool
+) -> None:
+    renewed, left = asyncio.Event(), [failures]
+
+    class Flaky(RowCheckpointStore):
+        async def renew(self, lease: Lease, ttl_s: float) -> Lease:
+            if left[0]:
+                left[0] -= 1
+                raise OSError(28, "No space left on device")
+            renewed.set()
+            return await super().renew(lease, ttl_s)
+
+    async def wait(value: Any) -> Any:
+        await renewed.wait()
+        return value
+
+    assert durability.rows is not None
+    places = Durability(store=Flaky(durability.rows))
+    run = runner(chain(("a", wait), mode=DurabilityMode.STRONG, lease_ttl=200), places)
+    if survives:
+        assert Value({}) == await run.run(Invocation({}))
+        return
+    with pytest.raises(FlowError, match="the lease could not be renewed"):
+        await run.run(Invocation({}))
+
+
+async def test_an_answer_that_nothing_waits_for_is_refused_and_the_kept_one_may_come_again(
+    durability: Durability,
+) -> None:
+    broken = [True, True]
+
+    async def fails(value: Any) -> Any:
+        if broken and broken.pop():
+            raise LookupError
+        return value
+
+    program = chain(("ask", asks()), ("end", fails), halts=("ask",))
+    checkpoint = str((await halted(program, durability, {})).checkpoint_id)
+    again = runner(program, durability)
+    for _ in range(2):
+        with pytest.raises(NodeFailed):
+            await resume(again, durability, checkpoint, signal=Signal({"ok": True}))
+    with pytest.raises(NothingWaits) as caught:
+        await resume(again, durability, checkpoint, signal=Signal({"ok": False}))
+    assert "FLOW_NOTHING_WAITS" == caught.value.code
+    assert Value({"ok": True}) == await resume(again, durability, checkpoint)
+
+
+async def test_a_token_whose_wait_was_never_written_brings_nothing(
+    durability: Durability,
+) -> None:
+    program = approval()
+    wait = await halted(program, durability, {})
+    assert durability.signals is not None
+    ticket = Ticket(str(wait.checkpoint_id), "another")
+    token = await durability.signals.create_token(ticket)
+    with pytest.raises(TokenUnknown):
+        await resume(
+            runner(program, durability), durability, str(wait.checkpoint_id),
+            signal=Signal({"ok": True}, token),
+        )  # fmt: skip
+    assert ticket == await durability.signals.peek(token)
+
+
+async def test_a_token_that_a_crash_has_left_brings_no_second_answer(
+    durability: Durability,
+) -> None:
+    async def fails(value: Any) -> Any:
+        raise LookupError
+
+    program = chain(("ask", asks()), ("end", fails), halts=("ask",))
+    wait = await halted(program, durability, {})
+    checkpoint, again = str(wait.checkpoint_id), runner(program, durability)
+    with pytest.raises(NodeFailed):
+        await resume(again, durability, checkpoint, signal=Signal({"ok": 1}))
+    with pytest.raises(TokenUsed):
+        await resume(again, durability, checkpoint, signal=Signal({"ok": 2}, wait.token))
+    with pytest.raises(NodeFailed):  # whoever asks again, as the process had died, brings the same
+        await resume(again, durability, checkpoint, signal=Signal({"ok": 1}, wait.token))
 
 
 @pytest.mark.parametrize("more", [True, False])

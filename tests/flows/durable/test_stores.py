@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from conductor_flows.capabilities.bindings.spec import parse_all
+from conductor_flows.capabilities.file_rows import FileRows
 from conductor_flows.durable.errors import (
     CheckpointNotFound,
     DelayInvalid,
@@ -21,7 +22,13 @@ from conductor_flows.durable.errors import (
     TokenUsed,
     VersionIncompatible,
 )
-from conductor_flows.durable.ports import CheckpointStore, ScheduleStatus, Ticket
+from conductor_flows.durable.ports import (
+    CheckpointStore,
+    Lease,
+    LeaseBook,
+    ScheduleStatus,
+    Ticket,
+)
 from conductor_flows.durable.records import (
     BlobRef,
     Checkpoint,
@@ -38,7 +45,9 @@ from conductor_flows.durable.services import (
     in_folder,
     in_memory,
     in_sqlite,
+    on_rows,
 )
+from conductor_flows.durable.stores import LEASES, RowCheckpointStore
 from conductor_sdk.clock import ManualClock, epoch_ms
 
 Make = Callable[[Path, ManualClock], Durability]
@@ -67,6 +76,12 @@ async def services(
 def store(services: Durability) -> CheckpointStore:
     assert services.store is not None
     return services.store
+
+
+@pytest.fixture
+def book(services: Durability) -> LeaseBook:
+    assert services.leases is not None
+    return services.leases
 
 
 def record(name: str = "cp-1", *, flow: str = "flow-1", run: str = "run-1",
@@ -153,6 +168,99 @@ async def test_a_renewed_lease_holds_longer_and_a_released_one_is_free(
         await store.lease("cp-1", 10)
     await store.release_lease(lease)
     await store.lease("cp-1", 10)
+
+
+async def test_a_lease_is_its_holders_until_somebody_else_has_taken_it(
+    store: CheckpointStore, clock: ManualClock
+) -> None:
+    await store.put(record())
+    lease = await store.lease("cp-1", 10)
+    clock.jump(86_400)  # the machine slept, or was told another time
+    changed = msgspec.structs.replace(record(), attempts=1)
+    await store.put(changed, lease)
+    lease = await store.renew(lease, 10)
+    with pytest.raises(LeaseConflict):
+        await store.lease("cp-1", 10)
+    clock.jump(86_400)
+    await store.ack("cp-1", lease=lease)
+    assert [] == await store.list()
+
+
+async def test_a_clock_that_goes_back_does_not_make_a_lease_hold_for_longer(
+    store: CheckpointStore, clock: ManualClock
+) -> None:
+    await store.put(record())
+    old = await store.lease("cp-1", 10)
+    clock.jump(-9)  # a little: clocks differ
+    with pytest.raises(LeaseConflict):
+        await store.lease("cp-1", 10)
+    clock.jump(-86_400)
+    new = await store.lease("cp-1", 10)
+    with pytest.raises(LeaseLost):
+        await store.renew(old, 10)
+    await store.renew(new, 10)
+
+
+async def test_leases_are_told_page_by_page(
+    store: CheckpointStore, book: LeaseBook, clock: ManualClock
+) -> None:
+    given: list[Lease] = []
+    for number in range(5):
+        await store.put(record(f"cp-{number}"))
+        given.append(await store.lease(f"cp-{number}", 10))
+    clock.advance(20)
+    given[3] = await store.renew(given[3], 30)
+    pages = [await book.leases(limit=2)]
+    while pages[-1].more_after:
+        pages.append(await book.leases(after=pages[-1].more_after, limit=2))
+    assert [given[:2], given[2:4], given[4:]] == [list(page.leases) for page in pages]
+    now_ms = epoch_ms(clock.now())
+    held = [lease.checkpoint_id for page in pages for lease in page.leases if lease.holds(now_ms)]
+    assert ["cp-3"] == held
+
+
+async def test_a_lease_that_was_given_up_or_cannot_be_read_is_not_told(
+    store: CheckpointStore, book: LeaseBook, services: Durability
+) -> None:
+    leases = [await store.begin(record(f"cp-{number}"), 10) for number in range(4)]
+    await store.release_lease(leases[0])
+    await store.ack("cp-1", lease=leases[1])
+    assert services.rows is not None
+    await services.rows.run(lambda rows: rows.put(LEASES, "cp-2", b"{"))
+    page = await book.leases(limit=2)
+    assert ([leases[3]], "cp-3") == (list(page.leases), page.more_after)
+    assert () == (await book.leases(after="cp-3")).leases
+
+
+async def test_a_lease_of_an_earlier_build_is_still_one(
+    store: CheckpointStore, services: Durability, clock: ManualClock
+) -> None:
+    await store.put(record())
+    assert services.rows is not None
+    until_ms = epoch_ms(clock.now()) + 30_000
+    row = msgspec.json.encode({"holder": "h", "until_ms": until_ms})
+    await services.rows.run(lambda rows: rows.put(LEASES, "cp-1", row))
+    with pytest.raises(LeaseConflict):
+        await store.lease("cp-1", 10)
+    await store.renew(Lease("cp-1", "h", until_ms), 10)
+
+
+async def test_what_has_expired_goes_with_its_blobs_and_what_is_over_is_forgotten(
+    store: CheckpointStore, services: Durability, clock: ManualClock
+) -> None:
+    assert isinstance(store, RowCheckpointStore)
+    assert services.blobs is not None
+    assert services.rows is not None
+    for name, ttl_ms in (("cp-1", 1000), ("cp-2", None), ("cp-3", None)):
+        await store.put(record(name, ttl_ms=ttl_ms))
+        await services.blobs.put_checkpoint_blob(name, "state.1", b"x")
+    clock.advance(1)
+    assert 1 == await store.collect()
+    await store.ack("cp-2")
+    assert ["cp-3"] == [each.checkpoint_id for each in await store.list()]
+    blobs = await services.rows.run(lambda rows: rows.keys(".blobs"))
+    assert ["cp-2/state.1", "cp-3/state.1"] == blobs
+    assert {"cp-3"} == store._keys.keys()  # a host lives long: it must not grow
 
 
 async def test_a_list_is_sorted_and_filtered(store: CheckpointStore, clock: ManualClock) -> None:
@@ -270,6 +378,52 @@ async def test_as_files_records_stand_by_flow_and_run_and_strange_files_are_left
         await again.get("broken")
     with pytest.raises(VersionIncompatible):
         await again.get("later")
+
+
+class FullDisk(FileRows):
+    """Takes as many rows as it is told to."""
+
+    room = 0
+
+    def put(self, shelf: str, key: str, data: bytes) -> None:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+        super().put(shelf, key, data)
+
+
+@pytest.mark.parametrize("room", [0, 1])
+async def test_a_run_that_could_not_begin_as_the_disk_is_full_leaves_no_record(
+    tmp_path: Path, clock: ManualClock, room: int
+) -> None:
+    rows = FullDisk(tmp_path, suffix=".json")
+    services = on_rows(rows, clock=clock)
+    assert services.store is not None
+    assert services.leases is not None
+    rows.room = room
+    with pytest.raises(OSError, match="No space"):
+        await services.store.begin(record(), 10)
+    assert [] == await services.store.list()
+    assert () == (await services.leases.leases()).leases
+    rows.room = 2
+    await services.store.begin(record(), 10)
+
+
+async def test_a_record_is_whole_though_the_disk_is_full_while_the_next_is_written(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    rows = FullDisk(tmp_path, suffix=".json")
+    services = on_rows(rows, clock=clock)
+    assert services.store is not None
+    rows.room = 2
+    lease = await services.store.begin(record(), 10)
+    later = msgspec.structs.replace(record(), attempts=1)
+    with pytest.raises(OSError, match="No space"):
+        await services.store.put(later, lease)
+    assert record() == await services.store.get("cp-1")
+    rows.room = 1
+    await services.store.put(later, lease)
+    assert later == await services.store.get("cp-1")
 
 
 def files_in(folder: Path) -> list[tuple[str, str]]:

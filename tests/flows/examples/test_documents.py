@@ -6,7 +6,6 @@ import json
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -188,13 +187,19 @@ def test_types_are_told_where_there_are_types() -> None:
 ALONE = [name for name in NAMES if len(list(folder(name).glob("*.py"))) == 1]
 
 
+@pytest.fixture(scope="module")
+def types_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a type checker knows of the libraries, found out once."""
+    return str(tmp_path_factory.mktemp("mypy"))
+
+
 @pytest.mark.parametrize("names", [ALONE, ["etl"], ["s5_unsupported_surface"]])
-def test_the_examples_are_typed(names: list[str], tmp_path: Path) -> None:
+def test_the_examples_are_typed(names: list[str], types_cache: str) -> None:
     place = FOLDER if len(names) > 1 else folder(names[0])
     files = [str(path) for name in names for path in sorted(folder(name).glob("*.py"))]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--explicit-package-bases",
-         "--cache-dir", str(tmp_path), *files],
+         "--cache-dir", types_cache, *files],
         cwd=place, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,13 +16,19 @@ from hypothesis import strategies as st
 
 from conductor_flows.dsl.ports import port_of
 from conductor_flows.execute.context import NodeContext
-from conductor_flows.execute.errors import Failure, NodeError, PortRefused
+from conductor_flows.execute.errors import (
+    DeadlineExceeded,
+    Failure,
+    KeyCollision,
+    NodeError,
+    PortRefused,
+)
 from conductor_flows.execute.outcomes import Halt, Value
 from conductor_flows.execute.planning.compiling import Ends, compile_plan
 from conductor_flows.execute.program import Handler, Program
 from conductor_flows.execute.runner import Invocation, Runner, default_ends
 from conductor_flows.execute.services import Services
-from conductor_flows.ir.model import EdgeIR, NodeIR, SurfaceIR
+from conductor_flows.ir.model import Buffer, EdgeIR, NodeIR, SurfaceIR
 from conductor_flows.ir.rich import RetryBackoff, Schedule
 from conductor_flows.ir.terms import NodeKind, Ordering, SurfaceKind
 from conductor_flows.measures.snapshot import SnapshotRecorder
@@ -29,8 +37,18 @@ from virtual_time import VirtualLoop, turns, virtual
 
 ACTS = (
     "give", "wait", "nothing", "transient", "permanent", "schema_mismatch", "timeout", "breaks",
-    "halts", "cancels_itself", "hangs", "keeps_the_cancellation", "fails_when_cancelled",
+    "halts", "cancels_itself", "hangs", "keeps_the_cancellation", "fails_when_cancelled", "exits",
+    "is_late_by_itself", "is_late_and_goes_on", "fails_in_a_group", "asks_another", "gives_no_json",
 )  # fmt: skip
+EXTREMES = (
+    "recurses",
+    "has_no_text",
+    "raises_what_is_no_exception",
+    "shields",
+    "gives_a_generator",
+)
+"""Done at least once each."""
+NO_JSON, GENERATOR = object(), (number for number in range(3))
 
 
 @dataclass(frozen=True)
@@ -81,8 +99,73 @@ async def act(what: str, value: Any) -> Any:
             except asyncio.CancelledError:
                 raise ValueError("interrupted") from None
         case _:
-            raise NodeError(Failure(what), f"{what} at {value}")
+            return await act_oddly(what, value)
     return None
+
+
+class Mute(Exception):
+    """Has no text that could be read."""
+
+    def __str__(self) -> str:
+        raise self
+
+    __repr__ = __str__
+
+
+async def act_oddly(what: str, value: Any) -> Any:
+    match what:
+        case "is_late_by_itself" | "is_late_and_goes_on":
+            with contextlib.suppress(TimeoutError if what == "is_late_and_goes_on" else ()):
+                async with asyncio.timeout(0.002):
+                    await asyncio.Event().wait()
+        case "fails_in_a_group":
+            async with asyncio.TaskGroup() as group:
+                group.create_task(act("permanent", value))
+                await asyncio.Event().wait()
+        case "asks_another":
+            inner = runner_of([Link(), Link(("wait",), timeout=True)], World(), None)
+            return (await inner.run(Invocation(value, deadline_s=0.02))).value
+        case "shields":
+            return await asyncio.shield(act("wait", value))
+        case "takes_it_back":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                running().uncancel()
+        case "collides_late":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            raise KeyCollision("n1", "k")
+        case "cancels_its_task":
+            running().cancel()
+            await asyncio.sleep(0)
+        case _:
+            return end_oddly(what, value)
+    return value
+
+
+def end_oddly(what: str, value: Any) -> Any:
+    match what:
+        case "exits":
+            raise SystemExit(value)
+        case "gives_no_json":
+            return NO_JSON
+        case "gives_a_generator":
+            return GENERATOR
+        case "recurses":
+            return end_oddly(what, value)
+        case "has_no_text":
+            raise Mute
+        case "raises_what_is_no_exception":
+            raise BaseExceptionGroup("odd", [GeneratorExit(), SystemExit()])
+        case _:
+            raise NodeError(Failure(what), f"{what} at {value}")
+
+
+def running() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def function_of(alias: str, link: Link, world: World) -> Any:
@@ -153,7 +236,7 @@ async def lived(
     elif (error := task.exception()) is not None:
         world.outcome = f"{type(error).__name__}: {error}"
     else:
-        world.outcome = repr(task.result())
+        world.outcome = re.sub(" at 0x[0-9a-f]+", "", repr(task.result()))
     assert 0.0 == recorder.level_of("executor.active_nodes")
     world.counts = {
         f"{name} {sorted(labels)}": count for (name, labels), count in recorder.counts.items()
@@ -174,6 +257,8 @@ link = st.builds(
 @example([Link(), Link(("keeps_the_cancellation",), timeout=True), Link()], None, None)
 @example([Link(("transient", "give"), attempts=2, with_context=True)], None, None)
 @example([Link(("cancels_itself", "give"), attempts=2)], None, None)
+@example([Link(), Link(("takes_it_back",)), Link()], 0.03, None)
+@example([Link(), Link(("takes_it_back",))], 0.03, None)
 def test_it_ends_as_with_queues(
     links: list[Link], deadline_s: float | None, cancel_s: float | None
 ) -> None:
@@ -183,6 +268,51 @@ def test_it_ends_as_with_queues(
             world = lived(links, deadline_s=deadline_s, cancel_s=cancel_s, queues=queues)
             found.append(runner.run(world))
     assert found[1] == found[0]
+
+
+@pytest.mark.parametrize("what", EXTREMES)
+@pytest.mark.parametrize("last", [True, False])
+def test_it_ends_as_with_queues_whatever_happens(what: str, *, last: bool) -> None:
+    links = [Link(), Link((what, "give"), attempts=2), *([] if last else [Link()])]
+    test_it_ends_as_with_queues.hypothesis.inner_test(links, None, None)
+
+
+@pytest.mark.parametrize("queues", [False, True])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_function_that_cancels_the_task_it_runs_in_ends_its_run(
+    *, queues: bool, last: bool
+) -> None:
+    links = [Link(("cancels_its_task",)), *([] if last else [Link(("wait",))])]
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        world = runner.run(lived(links, deadline_s=None, cancel_s=None, queues=queues))
+    # In a task of its own that is known to be nobody else's doing.
+    ended = "Cancelled: The run was cancelled: external" if queues else "cancelled"
+    assert (ended, 0.0) == (world.outcome, world.took_s)
+    assert [1] == list(world.counts.values())
+
+
+@pytest.mark.parametrize("what", [
+    "hangs", "keeps_the_cancellation", "fails_when_cancelled", "takes_it_back", "collides_late",
+])  # fmt: skip
+def test_a_deadline_leaves_nothing_behind_in_the_task(what: str) -> None:
+    @virtual
+    async def run() -> None:
+        runner = runner_of([Link(), Link((what,))], World(), None)
+        with pytest.raises(DeadlineExceeded):
+            await runner.run(Invocation(1, deadline_s=0.01))
+        assert 0 == running().cancelling()
+        await asyncio.sleep(1)
+
+    run()
+
+
+@virtual
+async def test_a_cancellation_that_comes_with_the_deadline_is_not_lost() -> None:
+    runner = runner_of([Link(), Link(("hangs",))], World(), None)
+    task = asyncio.create_task(runner.run(Invocation(1, deadline_s=0.01)))
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    await asyncio.wait({task})
+    assert task.cancelled()
 
 
 async def test_no_task_is_made_for_a_chain() -> None:
@@ -237,7 +367,7 @@ def test_a_chain_is_one_only_where_nothing_stands_between() -> None:
     for plan in (
         chain(timeout_ms=5), chain(partition_key="/k"), chain(ordering=Ordering.UNORDERED),
         chain(extra=(("c", "b"),)), chain(extra=(("b", "c"),)), chain(extra=(("t", "c"),)),
-        chain(extra=(("b", "a"),)),
+        chain(extra=(("b", "a"),)), chain(buffer=Buffer(max_items=2, spill_tier="disk")),
         chain(surface(SurfaceKind.RATE_LIMIT, ["a"], target="a", qps=1, burst=1)),
         chain(surface(SurfaceKind.ERROR_HANDLER, ["a"], scope={"nodes": ["a"]},
                       strategy="continue")),
@@ -252,6 +382,10 @@ def test_a_chain_is_one_only_where_nothing_stands_between() -> None:
 def test_a_node_with_a_bound_of_its_own_is_part_of_a_chain() -> None:
     bound = surface(SurfaceKind.TIMEOUT, ["a"], scope={"nodes": ["a"]}, duration_ms=5)
     assert (0, 1, 2) == chain(bound)
+
+
+def test_a_failure_may_be_named_by_its_text() -> None:
+    assert Failure.PERMANENT is NodeError(cast("Failure", "permanent"), "no").failure
 
 
 async def test_the_payload_is_refused_before_anything_runs() -> None:

@@ -129,6 +129,22 @@ async def test_a_hook_that_fails_afterwards_changes_nothing(
     assert "hook failed after a run of asked" in caplog.text
 
 
+async def test_a_cancellation_during_one_hook_keeps_nothing_from_the_others() -> None:
+    class Waits(Told):
+        async def after_execute(self, call: Call, ended: Ended) -> None:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    waiting, first = asyncio.Event(), Told()
+    host = Host(program_of(back), Services(), hooks=[first, Waits()])
+    task = asyncio.create_task(host.invoke(Invocation(1)))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ["a before", ("a after", Value(1), type(None), None)] == first.log
+
+
 async def test_a_payload_that_does_not_fit_is_told_from_an_answer_that_does_not() -> None:
     host = Host(program_of(back, takes=list[int]), Services())
     with pytest.raises(PortRefused) as refused:
@@ -142,3 +158,4 @@ async def test_a_payload_that_does_not_fit_is_told_from_an_answer_that_does_not(
     with pytest.raises(FlowError) as answered:
         await host.invoke(Invocation({"a": 1}))
     assert AnswerRefused is type(answered.value)
+    assert f"{host.flow.nodes[-1].alias}: " in answered.value.message

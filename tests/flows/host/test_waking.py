@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from conductor_flows import Flow, node, timer, trigger
-from conductor_flows.durable.services import Durability, in_folder, in_memory, in_sqlite
+from conductor_flows.capabilities.rows import MemoryRows
+from conductor_flows.durable.records import Status
+from conductor_flows.durable.services import Durability, in_folder, in_memory, in_sqlite, on_rows
+from conductor_flows.durable.timers import resume_due
+from conductor_flows.execute.errors import NodeFailed
 from conductor_flows.execute.outcomes import Halted, Value
 from conductor_flows.execute.runner import Invocation
 from conductor_flows.execute.services import Services
@@ -23,6 +27,7 @@ from conductor_flows.host.web.application import application
 from conductor_flows.host.web.route import routes_of
 from conductor_flows.host.web.site import Choices
 from conductor_sdk.clock import ManualClock
+from conductor_sdk.pack_errors import StorageFailed
 from flow_web import JSON, Asked
 from virtual_time import LoopClock, virtual
 
@@ -371,3 +376,133 @@ async def test_it_is_looked_for_runs_that_were_left_again_and_again() -> None:
     async with application(routes_of(host)).alive():
         await asyncio.sleep(60 + LEFT_EVERY_S)
     assert [2] == told.values
+
+
+def without_rows(kept: Durability) -> Durability:
+    return Durability(kept.store, kept.scheduler, kept.signals, kept.blobs, kept.clock, kept.leases)
+
+
+async def test_runs_that_were_left_are_found_in_any_store_that_tells_its_leases(
+    tmp_path: Path,
+) -> None:
+    dying, told = Dying(tmp_path), Told()
+    kept = await dying.died()
+    dying.clock.advance(60)
+    silent = Durability(kept.store, kept.scheduler, clock=kept.clock)
+    assert [] == await left.LeftRuns(silent).found()
+    (waker,) = wakers([dying.host(without_rows(kept), told)])
+    for task in await waker.look():
+        await task
+    assert [5] == told.values
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+async def test_whoever_works_on_has_time_to_say_so_after_the_clock_has_jumped(
+    seconds: float,
+) -> None:
+    clock = ManualClock()
+    kept = in_memory(clock=clock)
+    host = napping(kept, Told())
+    assert kept.store is not None
+    leases: list[Any] = []
+    for number in range(2):
+        halted = await host.invoke(Invocation(number))
+        assert isinstance(halted, Halted)
+        leases.append(await kept.store.lease(halted.checkpoint_id or "", 30))
+    runs = left.LeftRuns(kept)
+    assert [] == await runs.found()
+    clock.jump(seconds)
+    clock.advance(5)
+    assert [] == await runs.found()
+    clock.advance(10)
+    await kept.store.renew(leases[0], 30)  # half of its time is over: the other holder is dead
+    assert [] == await runs.found()
+    clock.advance(20)
+    assert [leases[1].holder] == [each.holder for each in await runs.found()]
+
+
+async def test_a_run_that_failed_is_not_tried_again_though_its_lease_or_a_timer_was_left(
+    tmp_path: Path,
+) -> None:
+    dying, told = Dying(tmp_path), Told()
+    dying.fails = True
+    kept = in_folder(tmp_path / "at", clock=dying.clock)
+    with pytest.raises(NodeFailed):
+        await dying.host(kept).invoke(Invocation(4))
+    assert kept.store is not None
+    assert kept.scheduler is not None
+    (record,) = await kept.store.list(status=Status.FAILED)
+    dying.ran.clear()
+    await kept.store.lease(record.checkpoint_id, 1)  # whoever noted the failure died right then
+    timer_of_it = await kept.scheduler.schedule_after(record.checkpoint_id, 1)
+    dying.clock.advance(60)
+    (waker,) = wakers([dying.host(kept, told)])
+    for _ in range(2):
+        for task in await waker.look():
+            await task
+    assert ([], []) == (dying.ran, told.ended)
+    assert "fired" == await kept.scheduler.status(timer_of_it.id)
+    await kept.scheduler.schedule_after(record.checkpoint_id, 0)
+    assert [] == await resume_due(dying.host(kept, told).runner, kept)
+    assert [] == dying.ran
+    dying.fails = False
+    assert Value(5) == await dying.host(kept, told).resume(record.checkpoint_id)
+
+
+async def test_two_hosts_that_see_one_timer_wake_its_run_once(tmp_path: Path) -> None:
+    clock, told = ManualClock(), Told()
+    places = [in_sqlite(tmp_path / "a.db", clock=clock) for _ in range(2)]
+    for number in range(5):
+        await napping(places[0], told).invoke(Invocation(number))
+    told.ended.clear()
+    clock.advance(60)
+    looking = [waker for place in places for waker in wakers([napping(place, told)])]
+    for _ in range(3):
+        begun = await asyncio.gather(*(waker.look() for waker in looking))
+        await asyncio.gather(*(task for tasks in begun for task in tasks))
+    assert [0, 2, 4, 6, 8] == sorted(told.values)
+    for place in places:
+        await place.close()
+
+
+class FullDisk(MemoryRows):
+    """Refuses as many rows as it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.refuses = 0
+
+    def put(self, shelf: str, key: str, data: bytes) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise self.error
+        super().put(shelf, key, data)
+
+
+@pytest.mark.parametrize("error", [
+    OSError(28, "No space left on device"), StorageFailed("checkpoints.db: database is locked"),
+])  # fmt: skip
+async def test_a_timer_that_a_full_disk_keeps_from_firing_fires_when_there_is_room(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    rows, clock, told = FullDisk(error), ManualClock(), Told()
+    kept = on_rows(rows, clock=clock)
+    host = napping(kept, told)
+    await host.invoke(Invocation(21))
+    clock.advance(60)
+    (waker,) = wakers([host])
+    for refuses in (1, 2, 100):  # the lease, what is to go on, and all of it
+        rows.refuses = refuses
+        (task,) = await waker.look()
+        await task
+    assert 1 == caplog.text.count("held up by its store")
+    rows.refuses = 1
+    ((_, found),) = await resume_due(host.runner, kept)
+    assert error is found
+    assert [] == told.values
+    rows.refuses = 0
+    for task in await waker.look():
+        await task
+    assert [42] == told.values
+    assert [] == await waker.look()

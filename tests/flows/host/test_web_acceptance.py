@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from conductor_flows import Flow, callback, node, trigger
 from conductor_flows.durable.ports import Ticket
 from conductor_flows.durable.services import in_memory
+from conductor_flows.execute.errors import Failure, NodeError
+from conductor_flows.execute.outcomes import Halted
 from conductor_flows.execute.planning.surfaces import SERVED
+from conductor_flows.execute.runner import Invocation, Runner
 from conductor_flows.execute.services import Services
 from conductor_flows.host.hooks import Call, Ended
 from conductor_flows.host.hosting import Host
@@ -160,6 +163,34 @@ async def test_the_text_of_an_error_within_a_subflow_stays_here() -> None:
     assert "s3cret" not in asked.body.decode()
 
 
+@pytest.mark.parametrize(("said", "told"), [
+    (LookupError("s3cret"), "A node failed: outside: NodeFailed"),
+    (NodeError(Failure.PERMANENT, "no"), "A node failed: outside: give: no"),
+])  # fmt: skip
+def test_a_flow_that_a_function_asks_fails_as_that_function(said: Exception, told: str) -> None:
+    async def fails(_: Any) -> Any:
+        raise said
+
+    inner = Runner(program_of(fails))
+
+    @node(summary="Ask")
+    async def outside(number: int) -> int:
+        await inner.run(Invocation(number))
+        return number
+
+    @virtual
+    async def run() -> None:
+        flow = Flow("outer", "1.0.0", summary="Outer")
+        first, last = flow.add(take), flow.add(outside)
+        flow.connect(first, last)
+        app = application(routes_of(Host(flow.program(), Services())))
+        asked = await Asked(app, target="/outer", body=b"1", headers=JSON).done()
+        assert (500, "outside") == (asked.status, asked.json["details"]["node"])
+        assert told == asked.json["error"]
+
+    run()
+
+
 @trigger(summary="Take")
 async def take(number: int) -> int:
     return number
@@ -233,6 +264,18 @@ async def test_halt_is_a_202_and_its_token_ends_it_once() -> None:
     assert (410, "FLOW_TOKEN_USED") == (again.status, again.json["code"])
     unknown = await Asked(app, target="/.flows/resume/nobodys", body=b"1", headers=JSON).done()
     assert (404, "FLOW_TOKEN_UNKNOWN") == (unknown.status, unknown.json["code"])
+
+
+@virtual
+async def test_a_run_whose_id_is_no_header_goes_on_and_is_answered_without() -> None:
+    app = halting(Services(durability=in_memory()))
+    asked = Invocation(1, ends=app.routes[0].ends, labels={"lf.run_id": "a\r\nset-cookie: b"})
+    halted = await app.routes[0].host.invoke(asked)
+    assert isinstance(halted, Halted)
+    end = f"/.flows/resume/{halted.token}"
+    ended = await Asked(app, target=end, body=b"21", headers=JSON).done()
+    assert (200, 42) == (ended.status, ended.json)
+    assert "x-run-id" not in ended.headers
 
 
 @virtual

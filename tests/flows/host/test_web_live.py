@@ -83,6 +83,25 @@ async def test_a_run_to_which_nobody_comes_back_ends_after_its_grace() -> None:
 
 
 @virtual
+async def test_a_run_whose_client_went_before_it_took_the_head_ends_after_its_grace() -> None:
+    app = resumable(count=1000, concurrency=1, waiting=0)
+    gone = Asked(app, body=b"1", headers=EVENTS, takes=asyncio.Event())
+    await asyncio.sleep(1)
+    gone.disconnect()
+    await gone.done()
+    await asyncio.sleep(29)
+    full = await Asked(app, body=b"1").done()
+    assert 503 == full.status
+    await asyncio.sleep(2)
+    assert 0 == len(app.site.live[0])
+    again = await Asked(app, body=b"1", headers=EVENTS).begun(3)
+    assert [0] == [event.data for event in again.events]
+    again.disconnect()
+    await again.done()
+    await app.drain()
+
+
+@virtual
 async def test_a_run_without_grace_ends_with_its_connection() -> None:
     app = resumable(resumable_s=0.0)
     last = await read_until(Asked(app, body=b"1", headers=EVENTS), 1)

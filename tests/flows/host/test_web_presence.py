@@ -11,6 +11,7 @@ import pytest
 from conductor_flows.execute.notices import Notice
 from conductor_flows.execute.services import Services
 from conductor_flows.host.errors import Overloaded
+from conductor_flows.host.hooks import Call, Ended
 from conductor_flows.host.web.gate import Gate
 from conductor_flows.host.web.site import Choices
 from flow_web import EVENTS, JSON, Asked, Recorded, back, program_of, web
@@ -113,6 +114,31 @@ def test_a_run_that_ends_with_its_client_is_told_as_web201(
         ]
 
     run()
+
+
+@virtual
+async def test_a_client_that_goes_before_it_took_the_head_of_a_stream_ends_its_run() -> None:
+    ended: list[Ended] = []
+
+    class Watches:
+        async def before_execute(self, call: Call) -> None:
+            del call
+
+        async def after_execute(self, call: Call, how: Ended) -> None:
+            del call
+            ended.append(how)
+
+    recorder = Recorded()
+    _, give = streaming()
+    program = program_of(give, streams=True)
+    app = web(program, Services(recorder=recorder), hooks=(Watches(),))
+    asked = Asked(app, body=b"1", headers=EVENTS, takes=asyncio.Event())
+    await asyncio.sleep(1)
+    asked.disconnect()
+    await asked.done()
+    assert [0] == [each.pieces for each in ended]
+    levels = dict(recorder.levels)
+    assert (0, 0) == (levels["host.sse_clients"], levels["host.http_inflight_requests"])
 
 
 @virtual

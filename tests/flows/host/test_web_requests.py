@@ -149,6 +149,25 @@ def test_an_id_that_is_none_is_refused_and_not_passed_over(name: str, value: str
     run()
 
 
+@pytest.mark.parametrize(("first", "second", "status"), [
+    (("idempotency-key", "a"), ("idempotency-key", "a"), 200),
+    (("idempotency-key", "a"), ("idempotency-key", "b"), 400),
+    (("idempotency-key", "a"), ("x-idempotency-key", "a"), 200),
+    (("idempotency-key", "a"), ("x-idempotency-key", "b"), 400),
+    (("x-request-id", "a"), ("x-request-id", "b"), 400), (("x-any", "a"), ("x-any", "b"), 200),
+])  # fmt: skip
+def test_one_of_two_ids_is_not_passed_over(
+    first: tuple[str, str], second: tuple[str, str], status: int
+) -> None:
+    @virtual
+    async def run() -> None:
+        app = web(program_of(back))
+        asked = Asked(app, body=b"1", headers=JSON, more_headers=(first, second))
+        assert status == (await asked.done()).status
+
+    run()
+
+
 # Queries
 
 

@@ -93,6 +93,14 @@ async def test_a_path_that_is_written_out_comes_before_a_parameter() -> None:
     assert {"status": "ok"} == (await Asked(app, "GET", "/healthz").done()).json
 
 
+@virtual
+async def test_a_number_that_nobody_reads_is_a_404() -> None:
+    app = web(program_of(back), path="/{n:int}", method="GET")
+    for digits, status in ((400, 200), (5000, 404)):
+        asked = await Asked(app, "GET", f"/{'9' * digits}").done()
+        assert status == asked.status
+
+
 @pytest.mark.parametrize("path", [
     "", "a", "/a?b", "/a#b", "/a%20b", "/a\r\nb", "/a\x00", "/a\\b", "//a", "/a//b", "/../a",
     "/a/..", "/./a", "/a/{", "/a/}", "/{}", "/{a b}", "/{a:uuid}", "/{a}/{a}", "/{a{b}}", "/{1}",

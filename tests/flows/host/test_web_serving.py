@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import os
 import resource
 import signal
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,15 +18,18 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn.server import ServerState
 
 from conductor_flows.host.errors import AddressRefused
-from conductor_flows.host.web import serving
+from conductor_flows.host.web import presence, serving
 from conductor_flows.host.web.application import WebHost
 from conductor_flows.host.web.serving import BoundedProtocol, bind, serve
 from conductor_flows.host.web.site import Choices
 from flow_web import back, counting, program_of, web
+from virtual_time import turns, virtual
 
 PATIENCE_S = 10.0
+BEFORE: contextvars.ContextVar[Any] = contextvars.ContextVar("BEFORE", default="nobody")
 
 
 @contextlib.asynccontextmanager
@@ -92,6 +97,25 @@ async def test_a_connection_serves_one_request_after_another() -> None:
             assert (200, str(number + 1).encode()) == await wire.answer()
 
 
+async def swap(value: Any) -> Any:
+    """Leave something in the context of the run, and give what was there."""
+    before = BEFORE.get()
+    BEFORE.set(value)
+    return before
+
+
+async def test_what_a_run_leaves_in_its_context_reaches_no_other_of_its_connection() -> None:
+    BEFORE.set("the host")
+    async with served(web(program_of(swap))) as url, Wire(url) as wire:
+        for body in ("1", "2", "3"):  # without waiting for answers
+            await wire.ask(body)
+        # One that is read in pieces: reading is paused, and taken up by whoever asks for more.
+        for body in (json.dumps("x" * 200_000), "4", json.dumps("y" * 200_000)):
+            await wire.ask(body)
+        for _ in range(6):
+            assert (200, b'"the host"') == await wire.answer()
+
+
 async def test_no_connection_waits_for_an_acknowledgement_before_it_sends_the_rest() -> None:
     # asyncio turns Nagle's delay off for sockets that say that they are TCP.
     for addr in ("127.0.0.1:0", "[::1]:0"):
@@ -156,6 +180,61 @@ async def test_a_stream_comes_as_it_is_made() -> None:
     ]  # fmt: skip
 
 
+@pytest.fixture
+def protocols(monkeypatch: pytest.MonkeyPatch) -> list[BoundedProtocol]:
+    """Those of the connections that are made; each run is watched for its client from its start."""
+    made: list[BoundedProtocol] = []
+
+    class Watched(BoundedProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's own
+            made.append(self)
+            super().connection_made(transport)
+
+    monkeypatch.setattr(serving, "BoundedProtocol", Watched)
+    monkeypatch.setattr(presence, "WATCH_AFTER_S", 0.0)
+    return made
+
+
+async def length(value: Any) -> Any:
+    await turns()
+    return len(value)
+
+
+async def test_requests_that_wait_for_one_before_them_stay_with_their_client(
+    protocols: list[BoundedProtocol],
+) -> None:
+    ran, enough = list[Any](), asyncio.Event()
+
+    async def give(value: Any) -> Any:
+        await turns()
+        ran.append(value)
+        if len(ran) == 20:
+            enough.set()
+        return value
+
+    async with served(web(program_of(give))) as url, Wire(url) as wire:
+        head = "POST /asked HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1"
+        wire.writer.write(head.encode() * 100_000)
+        async with asyncio.timeout(PATIENCE_S):
+            await enough.wait()
+        waiting, _ = protocols[0].conn.trailing_data
+        wire.writer.transport.abort()
+    assert len(waiting) < 1_000_000
+
+
+async def test_requests_that_wait_for_one_before_them_are_all_answered(
+    protocols: list[BoundedProtocol],
+) -> None:
+    async with served(web(program_of(length))) as url, Wire(url) as wire:
+        sizes = [60_000, 1, 1, 200_000, 1, 70_000, 60_000, 2]
+        asking = asyncio.gather(*(wire.ask(json.dumps("x" * size)) for size in sizes))
+        async with asyncio.timeout(PATIENCE_S):
+            for size in sizes:
+                assert (200, str(size).encode()) == await wire.answer()
+            await asking
+    assert 1 == len(protocols)
+
+
 async def test_a_head_that_drips_is_cut_off() -> None:
     async with served(web(program_of(back)), head_s=0.2) as url:
         async with Wire(url) as silent, Wire(url) as slow:
@@ -174,6 +253,70 @@ async def test_a_body_that_drips_is_cut_off() -> None:
         status, body = await wire.answer()
         assert (408, True) == (status, b"did not come" in body)
         await wire.closed()
+
+
+async def test_a_body_that_nobody_reads_may_not_drip_for_ever() -> None:
+    async with served(web(program_of(back)), head_s=0.2) as url, Wire(url) as wire:
+        await wire.say("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert 404 == (await wire.answer())[0]
+        closed = asyncio.create_task(wire.closed())
+        async with asyncio.timeout(PATIENCE_S):
+            while not closed.done():
+                await wire.say("x")
+                await asyncio.wait({closed}, timeout=0.02)
+
+
+async def test_a_body_that_nobody_reads_is_passed_over_when_it_comes_in_time() -> None:
+    async with served(web(program_of(back))) as url, Wire(url) as wire:
+        await wire.ask("1" * 300_000, target="/nowhere")
+        assert 404 == (await wire.answer())[0]
+        await wire.ask("2")
+        assert (200, b"2") == await wire.answer()
+
+
+class Clogged(asyncio.Transport):
+    """The way to a client that takes what the test says."""
+
+    untaken = 0
+    aborted = False
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def close(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@virtual
+async def test_a_client_has_as_long_as_it_goes_on_taking() -> None:
+    config = serving._config(web(program_of(back)), BoundedProtocol)
+    config.load()
+    protocol = BoundedProtocol(
+        config=config, server_state=ServerState(), app_state={}, head_s=10, connections_max=1,
+        context=contextvars.copy_context(),
+    )  # fmt: skip
+    way = Clogged()
+    way.untaken = 3 * serving.TAKEN_MIN
+    protocol.connection_made(way)
+    protocol.pause_writing()
+    for taken in (2 * serving.TAKEN_MIN, serving.TAKEN_MIN):
+        way.untaken -= taken
+        await asyncio.sleep(serving.STALL_S)
+        assert not way.aborted
+    way.untaken += serving.TAKEN_MIN
+    protocol.resume_writing()
+    await asyncio.sleep(serving.STALL_S)
+    assert not way.aborted
+    protocol.pause_writing()
+    way.untaken -= serving.TAKEN_MIN - 1
+    await asyncio.sleep(serving.STALL_S)
+    assert way.aborted
 
 
 async def test_more_connections_than_may_be_are_dropped() -> None:
@@ -255,16 +398,54 @@ async def test_a_body_with_two_ends_hides_no_request(version: str, length: str) 
 async def test_whoever_sends_nonsense_does_not_write_our_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    body = "Host: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
     async with served(web(program_of(back))) as url:
         for text in (
             "nonsense\r\n\r\n",
+            f"POST /nowhere HTTP/1.1\r\n{body}",
+            f"POST /asked HTTP/1.1\r\n{body}",
+            f"HEAD /asked HTTP/1.1\r\n{body}",
             "GET /asked HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         ):
             async with Wire(url) as wire:
                 await wire.say(text)
                 wire.writer.write_eof()
                 await wire.closed()
-    assert [] == [each.getMessage() for each in caplog.records if "flows" in each.name]
+        async with Wire(url) as wire:
+            head = "POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await wire.say(head)
+            assert 404 == (await wire.answer())[0]
+            await wire.say("no size\r\n")
+            await wire.closed()
+    ours = [each for each in caplog.records if "flows" in each.name or each.name == "asyncio"]
+    assert [] == [each.getMessage() for each in ours if each.levelname == "ERROR"]
+
+
+async def test_a_client_that_breaks_a_stream_off_does_not_write_our_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def give(_: Any) -> Any:
+        async def pieces() -> AsyncIterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                ended.set()
+
+        return pieces()
+
+    ended = asyncio.Event()
+    async with served(web(program_of(give, streams=True))) as url, Wire(url) as wire:
+        await wire.ask()
+        await wire.reader.readuntil(b"data: ")
+        lingering = struct.pack("ii", 1, 0)  # what was sent and not taken is thrown away: a reset
+        wire.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, lingering
+        )
+        wire.writer.transport.abort()
+        async with asyncio.timeout(PATIENCE_S):
+            await ended.wait()
+    assert [] == [each.getMessage() for each in caplog.records if "send" in each.getMessage()]
 
 
 async def test_a_body_shorter_than_it_says_begins_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from conductor_handlers.pack_lint import imports
 from conductor_handlers.pack_lint.lint import CHECKS, lint_pack
 from conductor_handlers.pack_lint.place import directory_places, installed_places
 from conductor_handlers.pack_lint.verdict import Check, PackVerdict
@@ -89,6 +91,15 @@ class Project:
         [place] = directory_places(self.path)
         pack = registry.packs[0].pack if registry.packs else None
         return lint_pack(place, pack, pin=pin)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed_once() -> Iterator[None]:
+    """No test here installs anything, and looking through all that is takes a quarter second."""
+    with pytest.MonkeyPatch.context() as patch:
+        look = functools.cache(imports.packages_distributions)
+        patch.setattr(imports, "packages_distributions", look)
+        yield
 
 
 @pytest.fixture(autouse=True)

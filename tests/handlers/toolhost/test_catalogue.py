@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conductor_handlers.registry import load_registry
-from conductor_handlers.toolhost.catalogue import Catalogue, build_catalogue, mcp_name
+from conductor_handlers.toolhost.catalogue import (
+    Catalogue,
+    build_catalogue,
+    input_schema,
+    mcp_name,
+)
 from conductor_sdk.manifest import PackManifest
 from conductor_sdk.manifest_tools import ToolManifest
-from conductor_sdk.pack import Pack
+from conductor_sdk.pack import Pack, ToolLeftOut
 
 SCOPE = {"type": "path", "pattern": "x/**", "access": "read"}
 
@@ -26,10 +32,12 @@ def pack(slug: str, *names: str, **options: Any) -> Pack:
     return Pack(PackManifest.from_mapping(manifest), **options)
 
 
-def catalogue(*packs: Pack, **configs: Mapping[str, Any]) -> Catalogue:
+def catalogue(
+    *packs: Pack, root: Path | None = None, **configs: Mapping[str, Any]
+) -> Catalogue:  # fmt: skip
     registry = load_registry(packs=packs, installed=False)
     assert () == registry.refused
-    return build_catalogue(registry, configs)
+    return build_catalogue(registry, configs, root)
 
 
 def test_tools_of_all_packs_are_listed_by_name_and_none_is_imported() -> None:
@@ -95,3 +103,30 @@ def test_a_tool_set_of_something_else_or_with_foreign_approvals_is_refused_tool_
     found = catalogue(pack("p", toolset=odd))
     assert {} == dict(found.tools)
     assert ["", "a:y"] == [problem.tool for problem in found.problems]
+
+
+def test_a_pack_makes_tools_of_what_stands_in_a_workspace(tmp_path: Path) -> None:
+    def found(_config: Mapping[str, Any], root: Path) -> Sequence[ToolManifest | ToolLeftOut]:
+        made = [ToolManifest.model_validate(tool(f"p:{path.name}")) for path in root.iterdir()]
+        return [*made, ToolLeftOut("p:gone", "it is gone")]
+
+    def broken(_config: Mapping[str, Any], _root: Path) -> Sequence[ToolManifest]:
+        raise KeyError("files")
+
+    (tmp_path / "here").touch()
+    packs = pack("p", "a:x", tools_in=found), pack("q", "a:y", tools_in=broken)
+    assert ["a:x", "a:y", "p:here"] == list(catalogue(*packs, root=tmp_path).tools)
+    assert [("p", "p:gone", True), ("q", "", False)] == [
+        (problem.pack, problem.tool, problem.left_out)
+        for problem in catalogue(*packs, root=tmp_path).problems
+    ]
+    assert (["a:x", "a:y"], ()) == (list(catalogue(*packs).tools), catalogue(*packs).problems)
+
+
+def test_a_tool_that_checks_its_input_itself_is_given_any_object() -> None:
+    closed = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+    seen = [
+        input_schema(ToolManifest.model_validate(tool("a:x", input_schema=closed, **by)))
+        for by in ({}, {"input_check": "tool"})
+    ]
+    assert [closed, {"type": "object", "additionalProperties": True}] == seen

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from typing import Any
 
+import pytest
+
+from conductor_handlers.toolhost.late_catalogue import LateCatalogue
 from conductor_handlers.toolhost.policy import Rule
 from conductor_handlers.toolhost.settings import HostSettings
 from conductor_sdk.tool_output import failed
@@ -59,3 +64,47 @@ async def test_what_is_adopted_before_the_first_call_is_what_is_called(world: An
     rules = (Rule("no", "deny", "a:*", "not today"),)
     host.adopt(world.catalogue, world.rooms, HostSettings(rules=rules))
     assert "POLICY_DENIED" == (await world.call("a:b")).error.code
+
+
+async def test_whoever_may_wait_has_the_tools_found_off_the_loop_and_once(world: Any) -> None:
+    world.tool("a:b")
+    assert world.host.offered is world.catalogue
+    threads: list[int] = []
+
+    def build() -> Any:
+        threads.append(threading.get_ident())
+        return world.catalogue
+
+    late = LateCatalogue(build)
+    assert not late.built
+    await asyncio.gather(late.prepare(), late.prepare())
+    assert late.built
+    assert ["a:b"] == list(late.tools)
+    assert 1 == len(threads)
+    assert threading.get_ident() != threads[0]
+
+
+async def test_the_first_to_ask_may_go_and_a_failure_is_tried_again(world: Any) -> None:
+    world.tool("a:b")
+    assert world.host.offered is world.catalogue
+    go, tries = threading.Event(), list[int]()
+
+    def build() -> Any:
+        tries.append(1)
+        assert go.wait(10)
+        if len(tries) == 1:
+            raise OSError("not now")
+        return world.catalogue
+
+    late = LateCatalogue(build)
+    first = asyncio.create_task(late.prepare())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    second = asyncio.create_task(late.prepare())
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(OSError, match="not now"):
+        await second
+    await late.prepare()
+    assert ["a:b"] == list(late.tools)

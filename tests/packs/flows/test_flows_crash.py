@@ -13,11 +13,14 @@ from conductor_packs.flows import engine
 from flow_pack_world import (
     APPROVE,
     COMPLETED,
+    FAILED,
     HALTED,
+    RETRY,
     FlowWorld,
     attempts,
     config,
     effects,
+    shout_fails,
 )
 
 REST = pytest.mark.soak
@@ -39,6 +42,9 @@ HALTING = ["Carrier.carry.after", *(
 )]  # fmt: skip
 DECIDED = ["after ship", *(
     pytest.param(point, marks=REST) for point in ("Carrier.carry.after", "Runs.answer.after")
+)]  # fmt: skip
+RETRIED = ["Runs.again.after", *(
+    pytest.param(point, marks=REST) for point in ("Teller.retried.after", "Teller.started.after")
 )]  # fmt: skip
 ONCE = [("reserve", "tea"), ("charge", "tea"), ("mail", "tea")]
 
@@ -103,3 +109,23 @@ async def test_a_decision_is_asked_for_once_though_the_sidecar_dies_after_it(
     await world.settled()
     assert (1, 1) == (len(await world.pushed(HALTED)), len(await world.pushed(COMPLETED)))
     assert [("ship", "tea")] == effects(world.workspace.root)
+
+
+@pytest.mark.parametrize("point", RETRIED)
+async def test_a_run_that_is_tried_again_goes_on_though_the_sidecar_dies(
+    world: FlowWorld, point: str
+) -> None:
+    shout_fails(world.workspace.root)
+    await taken_up(world)
+    await world.ask("strong")
+    [failed] = await world.told(FAILED)
+    await world.stop()
+    await world.say(RETRY, {"run_id": failed.payload["run_id"]}, "again")
+    assert -signal.SIGKILL == await world.dies(point)
+    flow_desk.desk.gate.set()
+    await taken_up(world)
+    [completed] = await world.told(COMPLETED)
+    await world.settled()
+    assert failed.payload["run_id"] == completed.payload["run_id"]
+    assert (1, ONCE) == (len(await world.pushed(FAILED)), effects(world.workspace.root))
+    assert ["reserve", "charge", "mail"] == attempts(world.workspace.root)

@@ -15,16 +15,21 @@ import flow_desk
 from conductor_packs.flows import engine
 from conductor_sdk.client import connect
 from conductor_sidecar.cli.main import cli
+from conductor_sidecar.mcp.line import DaemonLine
+from conductor_sidecar.settings import ToolPolicy
 from flow_pack_world import (
     APPROVE,
     COMPLETED,
     FAILED,
     HALTED,
+    NAMES,
+    RETRY,
     RUN,
     SIGNAL,
     FlowWorld,
     config,
     effects,
+    shout_fails,
 )
 
 
@@ -341,3 +346,90 @@ async def test_a_thousand_requests_run_a_few_at_a_time(
     told = await world.told(COMPLETED, 40)
     assert (40, 8) == (len(told), desk.most)
     assert Counter({"take": 40}) == desk.calls
+
+
+async def test_each_flow_is_a_tool_and_a_reload_lists_it_as_it_is(world: FlowWorld) -> None:
+    async def listed() -> dict[str, list[str]]:
+        tools = await connect(world.workspace.root).tools.list()
+        return {
+            tool.name: list(tool.input_schema["properties"])
+            for tool in tools if tool.name.removeprefix("flows:") in NAMES
+        }  # fmt: skip
+
+    path = world.workspace.root / "flows" / "shop.py"
+    await world.begin()
+    before = await listed()
+    path.write_text(path.read_text().replace("count: int = 1", "count: int = 1\n    rush: int = 0"))
+    # The call is checked against the port as it is now, whatever is listed.
+    client = connect(world.workspace.root)
+    answer = await client.tools.call("flows:echo", {"item": "tea", "rush": 1})
+    assert {"item": "TEA", "note": ""} == (answer.data or {})["result"]
+    assert before == await listed()
+    report = await world.post("/v1/reload", {"dry_run": False})
+    assert {("tool", f"flows:{name}", "changed") for name in NAMES} == {
+        (each["what"], each["name"], each["action"]) for each in report["changes"]
+    }
+    assert ({"item", "count", "_run"}, {"item", "count", "rush", "_run"}) == (
+        set(before["flows:echo"]), set((await listed())["flows:echo"]),
+    )  # fmt: skip
+    path.write_text("oops(")
+    report = await world.post("/v1/reload", {"dry_run": False})
+    assert "applied" == report["outcome"]
+    assert {} == await listed()
+
+
+async def test_mcp_lists_the_port_of_a_flow_as_it_is_after_a_reload(world: FlowWorld) -> None:
+    async def fields() -> set[str]:
+        line = DaemonLine(world.workspace, "1.0.0")
+        tools = (await line.request("tools/list", {}))["tools"]
+        [echo] = [tool for tool in tools if tool["name"] == "flows_echo"]
+        return set(echo["inputSchema"]["properties"])
+
+    path = world.workspace.root / "flows" / "shop.py"
+    await world.begin()
+    assert {"item", "count", "_run"} == await fields()
+    path.write_text(path.read_text().replace("count: int = 1", "count: int = 1\n    rush: int = 0"))
+    await world.post("/v1/reload", {"dry_run": False})
+    assert {"item", "count", "rush", "_run"} == await fields()
+
+
+async def test_what_is_decided_about_running_flows_holds_for_the_tool_of_each(
+    world: FlowWorld,
+) -> None:
+    denied = ToolPolicy(tool="flows:run", decision="deny")
+    await world.open()
+    tools = world.settings.tools.model_copy(update={"policies": [denied]})
+    await world.start(pack={"flows": config()}, tools=tools)
+    client = connect(world.workspace.root)
+    refused = await client.tools.call("flows:strong", {"item": "tea"})
+    asked = await client.tools.call("flows:echo", {"item": "tea"})
+    assert refused.error is not None
+    assert ("POLICY_DENIED", True) == (refused.error.code, asked.success)
+    assert [] == effects(world.workspace.root)
+
+
+async def test_a_run_that_failed_is_tried_again_after_a_restart_with_no_effect_twice(
+    world: FlowWorld, desk: flow_desk.Desk
+) -> None:
+    shout_fails(world.workspace.root)
+    await world.begin()
+    await world.ask("strong")
+    [failed] = await world.told(FAILED)
+    run_id = failed.payload["run_id"]
+    await world.stop()
+    await world.start()
+    await world.linked()
+    desk.gate.set()
+    await world.say(RETRY, {"run_id": run_id}, "again")
+    [completed] = await world.told(COMPLETED)
+    assert (run_id, 3) == (completed.payload["run_id"], len(effects(world.workspace.root)))
+    assert {"take": 1, "reserve": 1, "charge": 1, "mail": 1, "shout": 1} == dict(desk.calls)
+
+    async def written() -> bool:  # the entry follows the event
+        return "FLOW_RUN_COMPLETED" in await types(world, run_id)
+
+    await world.until("the entries", written)
+    assert [
+        "FLOW_RUN_STARTED", "FLOW_RUN_FAILED", "FLOW_RUN_RETRIED", "FLOW_RUN_RESUMED",
+        "FLOW_RUN_COMPLETED",
+    ] == await types(world, run_id)  # fmt: skip

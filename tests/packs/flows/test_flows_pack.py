@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,11 @@ from conductor_packs.flows.errors import ResultTooLarge, SettingsInvalid
 from conductor_packs.flows.limits import DEPTH_MAX, KEYS_MAX, encoded
 from conductor_packs.flows.pack import pack
 from conductor_packs.flows.settings import Settings, settings
-from conductor_sdk.event import KernelEvent, with_context
-from conductor_sdk.handler import Handled, Ignored, Outcome, Reject, Replayed
+from conductor_sdk.event import with_context
+from conductor_sdk.handler import Handled, Ignored, Reject, Replayed
 from conductor_sdk.testing import PackHarness, check_conformance, run_conformance
-from conductor_sdk.tool_output import ToolOutput
 from conductor_sdk.trace_context import event_context
+from flow_pack_harness import Make, ask, at_work, code, ended, event, told, until
 from flow_pack_world import (
     APPROVE,
     COMPLETED,
@@ -37,75 +35,9 @@ from flow_pack_world import (
     flows_in,
 )
 
-Make = Callable[..., PackHarness]
-
-
-@pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> flow_desk.Desk:
-    monkeypatch.setattr(engine, "LOOK_S", 0.01)
-    made = flow_desk.Desk()
-    monkeypatch.setattr(flow_desk, "desk", made)
-    return made
-
-
-@pytest.fixture
-async def make(tmp_path: Path, desk: flow_desk.Desk) -> AsyncIterator[Make]:
-    flows_in(tmp_path)
-    made: list[PackHarness] = []
-
-    def harness(**more: Any) -> PackHarness:
-        made.append(PackHarness(pack, config=config(**more), workspace=tmp_path))
-        return made[-1]
-
-    yield harness
-    for each in made:
-        await each.close()
-
-
-def event(kind: str, number: int = 1, **payload: Any) -> KernelEvent:
-    return KernelEvent(2, kind, f"evt-{number}", "2026-01-01T00:00:00Z", "ws-test", payload)
-
-
-async def ask(harness: PackHarness, flow: str, number: int = 1, **fields: Any) -> Outcome:
-    given = {"flow": flow, "payload": {"item": "tea"}, **fields}
-    return await harness.deliver(event(RUN, number, **given))
-
-
-def told(harness: PackHarness, kind: str) -> list[dict[str, Any]]:
-    return [each.payload for each in harness.pushed if each.kind == kind]
-
-
-async def until(reached: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(20):
-        while not (found := reached()):  # noqa: ASYNC110  what is waited for is in a list
-            await asyncio.sleep(0.002)
-    return found
-
-
-@contextlib.asynccontextmanager
-async def at_work(harness: PackHarness) -> AsyncIterator[None]:
-    """The background task, for as long as the block lasts."""
-    working = asyncio.ensure_future(run_background(harness.context))
-    try:
-        yield
-    finally:
-        working.cancel()
-        await asyncio.wait([working])
-
-
-async def ended(harness: PackHarness, kind: str, count: int = 1) -> list[dict[str, Any]]:
-    """Work until so many runs are told of."""
-    async with at_work(harness):
-        await until(lambda: len(told(harness, kind)) >= count)
-    return told(harness, kind)
-
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-def code(answer: ToolOutput) -> str | None:
-    return None if answer.error is None else answer.error.code
 
 
 def test_it_conforms_where_no_flow_is_configured() -> None:
@@ -130,7 +62,7 @@ def test_its_files_and_tools_pass_the_checks_of_packs() -> None:
     places = {place.name: place for place in installed_places()}
     verdict = lint_pack(places["flows"], pack, config=config())
     assert [] == [finding for check in verdict.checks for finding in check.findings]
-    assert 7 == len(pack.toolset(config()) if pack.toolset else ())
+    assert 8 == len(pack.toolset(config()) if pack.toolset else ())
 
 
 async def test_without_a_flow_it_does_nothing_and_has_no_tool(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from conductor_sidecar.settings import LinkSettings
 from conductor_sidecar.systemd.herald import Herald
 from conductor_sidecar.systemd.notify import Notifier
 from conductor_state.memory.outbox import MemoryOutbox
+from own_port import own_port
 from reload_pack import GUEST, STEADY
 from reload_world import ReloadWorld, changes
 
@@ -35,10 +36,8 @@ OPEN = {"allow_tools": ["*"]}
 
 @pytest.fixture
 def port() -> int:
-    """A port that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that is free."""
+    return own_port()
 
 
 def knock(address: str, request: bytes = b"") -> bytes:
@@ -110,9 +109,7 @@ async def test_an_exchange_that_fails_leaves_the_address_that_was_prepared(
     await world.reload()
     await world.send(1, do="wait")
     await world.until("it runs", lambda: bool(world.pack().calls))
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        other = f"127.0.0.1:{found.getsockname()[1]}"
+    other = f"127.0.0.1:{own_port()}"
     for http in (OPEN, {**OPEN, "listen": other}):
         world.write({"http": http, "reload": {"timeout_s": 0.1}})
         assert "RELOAD_TIMEOUT" == (await world.refused())["code"]

@@ -21,6 +21,7 @@ from conductor_sidecar.surfaces import Served
 from conductor_sidecar.systemd.herald import Herald
 from conductor_sidecar.systemd.notify import Notifier
 from delivery_world import SUBJECT
+from own_port import own_port
 from reload_pack import GUEST, STEADY
 from reload_world import ReloadWorld
 
@@ -37,17 +38,10 @@ async def world(tmp_path: Path, packs: Path) -> AsyncIterator[ReloadWorld]:
     await made.end()
 
 
-def _free(host: str = "127.0.0.1") -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as found:
-        found.bind((host, 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
 def ports() -> list[int]:
     """Ports that are free now."""
-    return sorted({_free() for _ in range(12)})[:4]
+    return sorted(own_port() for _ in range(4))
 
 
 def _at(port: int, **more: Any) -> dict[str, Any]:
@@ -195,7 +189,7 @@ async def test_to_and_fro_leaves_nothing_behind(world: ReloadWorld, ports: list[
 
 
 async def test_another_spelling_of_the_same_address_keeps_it(world: ReloadWorld) -> None:
-    port = _free("::1")
+    port = own_port("::1")
     world.write({"http": {**OPEN, "listen": f"[::1]:{port}"}})
     await world.run()
     before = (await world.status())["http"]

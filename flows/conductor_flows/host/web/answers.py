@@ -85,6 +85,8 @@ def _for_people(error: NodeFailed) -> bool:
     if error.kind != "handler_error":
         return True
     cause = error.__cause__
+    if isinstance(cause, NodeFailed):  # of a flow that the function has asked
+        return _for_people(cause)
     if not isinstance(cause, NodeError):
         return False
     # A flow within the flow hands its failure on in words of its own.

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final
 
 import msgspec
+from starlette.routing import Match, Router
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conductor_flows.host.errors import HttpRefusal
 from conductor_flows.host.failures import failure_of
 from conductor_flows.host.waking import Waker, wakers
 from conductor_flows.host.web.answers import CLOSE, send_failure, send_json
+from conductor_flows.host.web.complaints import Complaints
 from conductor_flows.host.web.endpoint import Endpoint
 from conductor_flows.host.web.openapi import document
 from conductor_flows.host.web.reading import ambiguous
@@ -29,15 +28,13 @@ from conductor_flows.host.web.resuming import RESUME, ResumeEndpoint
 from conductor_flows.host.web.route import Route, checked
 from conductor_flows.host.web.site import Choices, Site
 
-_log: Final = logging.getLogger("conductor_flows.host")
-
 
 class WebHost:
     """An ASGI application; `application` makes one."""
 
     def __init__(self, routes: Sequence[Route], choices: Choices, wake_every_s: float) -> None:
         self.routes = checked(routes)
-        self.site = Site(choices, failed=_tell)
+        self.site = Site(choices, failed=Complaints().tell)
         self._wake_every_s = wake_every_s
         self._hosts = list({id(route.host): route.host for route in self.routes}.values())
         self._document: bytes | None = None
@@ -148,6 +145,13 @@ class _Route(StarletteRoute):
         super().__init__(path, next(iter(by_method.values())), methods=list(by_method), name="flow")
         self._by_method = by_method
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say whether a request is for this path; a number with thousands of digits is none."""
+        try:
+            return super().matches(scope)
+        except ValueError:
+            return Match.NONE, {}
+
     def serves(self, method: str) -> bool:
         """Whether there is an application for a method."""
         return method in self._by_method
@@ -178,7 +182,3 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1000})
         return
     await send_failure(send, failure_of(HttpRefusal(404, "There is nothing here")), events=False)
-
-
-def _tell(flow: str, error: BaseException) -> None:
-    _log.error("%s: %s: %s", flow, type(error).__name__, error, exc_info=error)

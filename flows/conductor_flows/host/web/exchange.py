@@ -7,8 +7,9 @@ here of how a payload was read.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -19,6 +20,7 @@ from conductor_flows.execute.errors import DeadlineExceeded
 from conductor_flows.execute.notices import Notice, Tell, logged
 from conductor_flows.execute.outcomes import Halted, Outcome, Streamed, Value
 from conductor_flows.host.errors import HttpRefusal
+from conductor_flows.host.streams import held
 from conductor_flows.host.web.answers import (
     RawHeaders,
     encoded,
@@ -97,7 +99,7 @@ class Exchange:
                 if isinstance(outcome, Streamed):
                     if place.resumable_s:
                         left = True  # the run leaves when it ends
-                        await self._live(self._kept(outcome), 0, presence)
+                        await self._first(self._kept(outcome), presence)
                     else:
                         await self._stream(outcome, presence)
                     return
@@ -133,12 +135,9 @@ class Exchange:
     # Streams
 
     async def _stream(self, outcome: Streamed, presence: Presence) -> None:
-        writer = await self._opened(presence)
-        try:
-            await writer.items(self.run_id, outcome.items)
-            await writer.end()
-        finally:
-            await self._closed(writer)
+        # Held from here on: a client may go before it has taken the head.
+        async with held(outcome.items) as items, self._written(presence) as writer:
+            await writer.items(self.run_id, items)
 
     def _kept(self, outcome: Streamed) -> LiveRun:
         place = self._place
@@ -146,29 +145,33 @@ class Exchange:
         place.live.add(run)
         return run
 
+    async def _first(self, run: LiveRun, presence: Presence) -> None:
+        try:
+            await self._live(run, 0, presence)
+        finally:
+            run.unread()
+
     async def follow(self, run: LiveRun, after: int) -> None:
         """Go on with a run for a client that has come back."""
         async with Presence(self._place.site.guests, self.receive) as presence:
             await self._live(run, after, presence)
 
     async def _live(self, run: LiveRun, after: int, presence: Presence) -> None:
-        writer = await self._opened(presence)
-        try:
+        async with self._written(presence) as writer:
             await writer.live(run, after)
-            await writer.end()
-        finally:
-            await self._closed(writer)
 
-    async def _opened(self, presence: Presence) -> EventWriter:
+    @contextlib.asynccontextmanager
+    async def _written(self, presence: Presence) -> AsyncGenerator[EventWriter]:
         self._count(200)
         self._place.meter.streams(1)
-        self._writer = EventWriter(self.send, presence, self._place.site.choices)
-        await self._writer.begin(self._named)
-        return self._writer
-
-    async def _closed(self, writer: EventWriter) -> None:
-        self._place.meter.streams(-1)
-        await writer.stop()
+        self._writer = writer = EventWriter(self.send, presence, self._place.site.choices)
+        try:
+            await writer.begin(self._named)
+            yield writer
+            await writer.end()
+        finally:
+            self._place.meter.streams(-1)
+            await writer.stop()
 
     # Errors
 

@@ -139,8 +139,15 @@ class LiveRun:
                 await self._change()
         finally:
             if mine == self._reader:
-                loop = asyncio.get_running_loop()
-                self._grace = loop.call_later(self._grace_s, self.close)
+                self._left_alone()
+
+    def unread(self) -> None:
+        """Say that its client has gone: one that read nothing has left it alone as well."""
+        if not self._reader:
+            self._left_alone()
+
+    def _left_alone(self) -> None:
+        self._grace = asyncio.get_running_loop().call_later(self._grace_s, self.close)
 
     def close(self) -> None:
         """End the run, and forget it."""

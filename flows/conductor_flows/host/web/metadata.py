@@ -32,8 +32,9 @@ def labels_of(scope: Scope, headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return the labels of a request.
 
     Raises:
-        HttpRefusal: 400: an id that is empty, longer than 200 characters, or not visible ASCII. To
-            pass over an idempotency key would be to repeat what was to be done once.
+        HttpRefusal: 400: an id that is empty, longer than 200 characters, or not visible ASCII, or
+            a second one. To pass over an idempotency key would be to repeat what was to be done
+            once.
     """
     labels = {
         "http.method": scope["method"], "http.path": scope["path"],
@@ -48,7 +49,8 @@ def labels_of(scope: Scope, headers: Mapping[bytes, bytes]) -> dict[str, str]:
         if not _ID.fullmatch(value):
             text = "is 1 to 200 visible ASCII characters"
             raise HttpRefusal(400, f"The header {name.decode()} {text}")
-        labels[label] = value.decode()
+        if labels.setdefault(label, value.decode()) != value.decode():
+            raise _second(name)
     return labels
 
 
@@ -64,13 +66,16 @@ def extensions_of(
             credentials. Without such a proxy anybody could write it, and be anybody.
 
     Raises:
-        HttpRefusal: 400: the header is not JSON.
+        HttpRefusal: 400: the header is not JSON; an id comes a second time, and is another.
     """
     headers: dict[str, list[str]] = {}
     extensions: dict[str, Any] = {"http.headers": headers}
     for name, value in scope["headers"]:
         if name not in CREDENTIALS:
-            headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+            found = headers.setdefault(name.decode("latin-1"), [])
+            found.append(value.decode("latin-1"))
+            if len(found) > 1 and name in _IDS and found[0] != found[-1]:
+                raise _second(name)
         elif name == AUTH_USER and trust_auth_user:
             extensions["auth.user"] = _user(value, known="auth.user" in extensions)
     fields: dict[str, list[str]] = {}
@@ -80,6 +85,10 @@ def extensions_of(
     if scope.get("path_params"):
         extensions["http.path_params"] = dict(scope["path_params"])
     return extensions
+
+
+def _second(name: bytes) -> HttpRefusal:
+    return HttpRefusal(400, f"The header {name.decode()} is another one than was given before")
 
 
 def _user(value: bytes, *, known: bool) -> Any:

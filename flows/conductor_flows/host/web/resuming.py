@@ -6,6 +6,7 @@ its outcome is the answer. Refusal: nothing is told about a token that is unknow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,6 +28,7 @@ from conductor_flows.host.web.site import Site
 RESUME: Final = "/.flows/resume/{token}"
 AT_ONCE: Final = 64
 WAIT_S: Final = 5.0
+_PLAIN: Final = re.compile(r"[!-~]{1,200}")
 
 
 class ResumeEndpoint:
@@ -65,7 +67,7 @@ class ResumeEndpoint:
             check_type(exchange.headers)
         signal = Signal(decode(body), token)
         host, record = await self._found(token)
-        exchange.run_id = record.run_id.encode()
+        exchange.run_id = _header_of(record.run_id)
         exchange.tells_token = record.flow_id not in self._secretive
 
         async def go_on() -> Outcome:
@@ -96,3 +98,8 @@ class ResumeEndpoint:
             if record.flow_id in self._hosts:
                 return self._hosts[record.flow_id], record
         raise TokenUnknown
+
+
+def _header_of(run_id: str) -> bytes:
+    # Another way in may have begun the run, under an id that is no header and no id of an event.
+    return run_id.encode() if _PLAIN.fullmatch(run_id) else b""

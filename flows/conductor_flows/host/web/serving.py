@@ -2,14 +2,15 @@
 
 Promise: only this machine is served unless an address says otherwise; a request that has begun when
 SIGTERM or SIGINT comes is finished, if it can be in time; a client that sends its head slowly, or
-says nothing, does not hold a connection for long. Refusal: nothing is printed: whoever serves is
-told the address.
+says nothing, does not hold a connection for long; what a run does to its context reaches no other
+request of the connection. Refusal: nothing is printed: whoever serves is told the address.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import resource
 import signal
@@ -24,10 +25,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from conductor_flows.host.errors import AddressRefused
 from conductor_flows.host.web.application import WebHost
+from conductor_flows.host.web.way import Flow, Way
 
 HEAD_S: Final = 10.0
 STALL_S: Final = 60.0
-"""How long a client may take nothing of an answer."""
+TAKEN_MIN: Final = 64 * 1024
+"""What a client has to take of an answer in that time, while there is more of it."""
 HEAD_MAX: Final = 32 * 1024
 CONNECTIONS_MAX: Final = 1024
 FILES_KEPT: Final = 128
@@ -37,10 +40,15 @@ _quiet: Final = logging.getLogger("conductor_flows.host.connections")
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection, whose heads must come to their end in time."""
+    """One connection, whose heads must come to their end in time, as must bodies nobody reads."""
 
-    def __init__(self, *given: Any, head_s: float, connections_max: int, **named: Any) -> None:
+    def __init__(
+        self, *given: Any, head_s: float, connections_max: int, context: contextvars.Context,
+        **named: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*given, **named)
+        # Whoever writes the end of an answer begins the next request; else it would inherit his.
+        self._context = context
         # The library warns of each bad request: an attacker would write our log.
         self.logger = _quiet
         self._head_s = head_s
@@ -50,7 +58,8 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's own
         """Accept a connection, unless there are too many."""
-        super().connection_made(transport)
+        super().connection_made(Way(transport))
+        self.flow = Flow(self.transport, self.conn)
         if len(self.connections) > self._connections_max:
             transport.abort()
             return
@@ -59,16 +68,46 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        waits = self.conn.their_state is h11.IDLE or self._unread
+        if not waits or self.transport.is_closing():
             self._forget_head()
         elif self._head is None:
             self._expect_head()
+
+    @property
+    def _unread(self) -> bool:
+        """Whether a body still comes, though its request has been answered."""
+        return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+
+    def handle_events(self) -> None:
+        """Begin what has come, each in the context of the server."""
+        self._context.copy().run(super().handle_events)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request; if it was answered already, only the connection ends."""
+        if self.cycle:  # whoever works on what came before that is not heard any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            with contextlib.suppress(h11.LocalProtocolError):  # a HEAD takes no text
+                super().send_400_response(msg)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what was sent, but not for ever."""
         super().pause_writing()
         if self._stalled is None:
-            self._stalled = self.loop.call_later(STALL_S, self.transport.abort)
+            self._expect_less()
+
+    def _expect_less(self) -> None:
+        untaken = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(STALL_S, self._look, untaken)
+
+    def _look(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < TAKEN_MIN:
+            self.transport.abort()
+        else:
+            self._expect_less()
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -142,7 +181,8 @@ async def serve(
     stop = stop or asyncio.Event()
     url = _url(listener)
     config = _config(app, partial(
-        BoundedProtocol, head_s=head_s, connections_max=_affordable(connections_max)
+        BoundedProtocol, head_s=head_s, connections_max=_affordable(connections_max),
+        context=contextvars.copy_context(),
     ))  # fmt: skip
     server = _Server(config, lambda: ready(url) if ready is not None else None)
     with contextlib.closing(listener), _signals(app, stop, wanted=signals):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import parts
 
-from conductor_flows import Flow, approval, callback, timer
+from conductor_flows import Flow, approval, callback, node, timer
 
 flow = Flow("wrong", "1.0.0")
 take = flow.add(parts.take)
@@ -33,3 +33,8 @@ inner = Flow("inner", "1.0.0")
 within = flow.subflow(inner, entry=inner.add(parts.take), capture=inner.add(parts.price))
 flow.connect(show, within)  # wrong
 flow.connect(within, line)  # wrong
+
+
+@node  # wrong
+async def bare(order: parts.Order) -> parts.Order:
+    return order
