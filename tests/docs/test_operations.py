@@ -27,6 +27,7 @@ import pytest
 from conductor_sidecar.health.answers import Code
 from doc_runner import Block, Reader, blocks, matches
 from house import ROOT
+from own_port import own_port
 from practice import Practice
 from running import Running, environment
 
@@ -207,8 +208,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip's way to say: do not isolate
     with tempfile.TemporaryDirectory(prefix="host") as place, Host(Path(place)) as operator:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            operator.bindings["7433"] = str(free.getsockname()[1])
+        operator.bindings["7433"] = str(own_port())
         yield operator
 
 

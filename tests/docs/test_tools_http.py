@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 from pathlib import Path
 
 from conductor_sidecar.http.answers import STATUS
 from doc_runner import Reader, blocks
 from house import ROOT
+from own_port import own_port
 
 PAGE = ROOT / "docs/reference/tools-http.md"
 CODE = ROOT / "sidecar/conductor_sidecar/http"
@@ -17,8 +17,7 @@ PORT = "7433"
 
 
 def test_the_page_answers_as_it_says(reader: Reader) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        reader.bindings[PORT] = str(listener.getsockname()[1])
+    reader.bindings[PORT] = str(own_port())
     for block in blocks(PAGE):
         # Without curl only the sidecar is started; other tests make the same requests by hand.
         if "curl " not in block.body or shutil.which("curl"):

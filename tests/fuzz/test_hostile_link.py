@@ -64,7 +64,7 @@ async def test_three_thousand_hostile_messages_over_a_socket_end_links_and_nothi
     async with growing_little(), bench.running(), listening(speak) as address:
         async with asyncio.timeout(PATIENCE_S):
             while told < MESSAGES:
-                transport = await adapter.connect(address, TOKEN, LinkOptions(close_timeout_s=0.2))
+                transport = await adapter.connect(address, TOKEN, LinkOptions(close_timeout_s=0.02))
                 cursor = await bench.log.cursor()
                 villain.seen.last, villain.seen.credit = cursor.sequence, 64
                 close = await bench.link(transport).run(cursor, None, [], "t/1")

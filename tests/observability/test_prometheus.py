@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -18,16 +17,11 @@ import yaml
 
 from conductor_sdk.workspace import resolve_workspace
 from expressions import RULES
+from own_port import own_port
 from promtool import program
 from watch_world import Watch, watched
 
 PATIENCE_S = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -43,7 +37,7 @@ def prometheus(place: Path, watch: Watch) -> Iterator[str]:
             "static_configs": [{"targets": [urlsplit(watch.url or "").netloc]}],
         }],
     }))  # fmt: skip
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{own_port()}"
     with (place / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [program("prometheus"), f"--config.file={config}", f"--web.listen-address={address}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 from pathlib import Path
 
 from conductor_sidecar.health.answers import Code
@@ -13,17 +12,15 @@ from conductor_sidecar.logs import TEXT_MAX
 from doc_runner import Reader
 from expressions import RULES
 from house import ROOT
+from own_port import own_port
 
 PAGE = ROOT / "docs/how-to/watch.md"
 
 
 def test_a_sidecar_is_watched_as_the_page_says(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     shutil.copy(RULES, tmp_path)
     with Reader(tmp_path) as reader:
-        reader.bindings = {"7433": str(port)}
+        reader.bindings = {"7433": str(own_port())}
         reader.read(PAGE)
         assert 0 == reader.running[0].end()
 

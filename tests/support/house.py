@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("sdk", "protocol", "state", "adapters", "handlers", "conductor", "sidecar", "packs")
+LAYERS = (
+    "sdk", "terminal", "protocol", "state", "adapters", "handlers", "conductor", "sidecar", "packs",
+    "flows",
+)  # fmt: skip
 
 
 def sources() -> list[Path]:
@@ -20,8 +24,13 @@ def sources() -> list[Path]:
     )
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield (place, number of lines) of every function in a module."""
+@cache
+def functions(path: Path) -> tuple[tuple[str, int], ...]:
+    """Return (place, number of lines) of every function in a module; parsed once."""
+    return tuple(_functions(path))
+
+
+def _functions(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1

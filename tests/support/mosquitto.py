@@ -19,6 +19,8 @@ from typing import Self
 
 import trustme
 
+from own_port import own_port
+
 SECONDS = 10.0
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/sbin")
 CONDUCTOR = "conductor"
@@ -31,13 +33,6 @@ def program(name: str) -> str:
     )
     assert found, f"{name} is not installed; run: sh tests/servers/install.sh"
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -53,7 +48,7 @@ class Broker:
     tls: bool = False
     client_certificates: bool = False
     """Whether clients must present one, whose common name is then the user."""
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=own_port)
     authority: trustme.CA = field(default_factory=trustme.CA)
     _process: subprocess.Popen[bytes] | None = None
 

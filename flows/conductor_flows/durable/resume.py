@@ -79,9 +79,7 @@ async def resume(
         PortRefused: The signal does not fit the node.
         FlowError: As `Runner.run`.
     """
-    store = durability.store
-    if store is None:
-        raise DurabilityMissing("checkpoint_store", data={"missing": ["checkpoint_store"]})
+    store = _store(durability)
     seen = await store.get(checkpoint_id)
     _check(seen, runner, durability, again=again)
     lease = await _lease(runner, store, checkpoint_id)
@@ -95,6 +93,12 @@ async def resume(
     except BaseException:
         await _give_up(store, lease)
         raise
+
+
+def _store(durability: Durability) -> CheckpointStore:
+    if durability.store is None:
+        raise DurabilityMissing("checkpoint_store", data={"missing": ["checkpoint_store"]})
+    return durability.store
 
 
 async def _give_up(store: CheckpointStore, lease: Lease) -> None:

@@ -108,12 +108,11 @@ async def socketed() -> AsyncIterator[Socketed]:
 async def test_a_connection_reset_after_any_byte_loses_nothing(after: int) -> None:
     async with socketed() as world:
         world.proxy.cut_down_after = after
-        await asyncio.sleep(0.1)
+        await world._until(lambda: world.proxy.connections > 0)
         await world.traffic()
-        await asyncio.sleep(0.1)
+        await world._until(lambda: world.proxy.connections > 1)  # the first was cut
         world.proxy.cut_down_after = None
         await world.arrives()
-        assert world.proxy.connections > 1
 
 
 @pytest.mark.parametrize("way", ["up", "down", "both"])

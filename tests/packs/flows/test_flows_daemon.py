@@ -59,6 +59,16 @@ async def entries(world: FlowWorld, run_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in told.output.splitlines()]
 
 
+async def written(world: FlowWorld, run_id: str, count: int) -> list[dict[str, Any]]:
+    """Those entries, once there are so many: an entry follows its event."""
+
+    async def there() -> bool:
+        return len(await entries(world, run_id)) >= count
+
+    await world.until(f"{count} entries", there)
+    return await entries(world, run_id)
+
+
 async def types(world: FlowWorld, run_id: str) -> list[str]:
     return [entry["event_type"] for entry in await entries(world, run_id)]
 
@@ -77,12 +87,7 @@ async def test_a_run_explains_itself_in_the_journal(world: FlowWorld) -> None:
     await world.begin()
     await world.ask("echo")
     [event] = await world.told(COMPLETED)
-
-    async def written() -> bool:  # the entry follows the event
-        return len(await entries(world, event.payload["run_id"])) == 2
-
-    await world.until("two entries", written)
-    started, ended = await entries(world, event.payload["run_id"])
+    started, ended = await written(world, event.payload["run_id"], 2)
     assert ("FLOW_RUN_STARTED", "FLOW_RUN_COMPLETED") == (
         started["event_type"], ended["event_type"],
     )  # fmt: skip
@@ -132,6 +137,7 @@ async def test_a_failing_flow_is_told_with_its_code_and_is_no_dead_letter(
     assert "FLOW_NODE_FAILED" == second.payload["error"]["code"]
     assert "no stock" in second.payload["error"]["message"]
     assert 0 == (await world.counts(RUN))["dead_lettered"]
+    await written(world, second.payload["run_id"], 2)
     assert ["FLOW_RUN_STARTED", "FLOW_RUN_FAILED"] == await types(world, second.payload["run_id"])
 
 
@@ -201,7 +207,7 @@ async def test_an_approval_halts_the_run_and_the_decision_completes_it(world: Fl
     assert {"item": "tea", "note": "approved by ann: fine"} == event.payload["result"]
     assert halted.payload["run_id"] == event.payload["run_id"]
     assert [("ship", "tea")] == effects(world.workspace.root)
-    said = await entries(world, event.payload["run_id"])
+    said = await written(world, event.payload["run_id"], 5)
     assert [
         "FLOW_RUN_STARTED", "FLOW_RUN_HALTED", "FLOW_RUN_ANSWERED", "FLOW_RUN_RESUMED",
         "FLOW_RUN_COMPLETED",

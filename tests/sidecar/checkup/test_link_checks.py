@@ -20,6 +20,7 @@ from conductor_sdk.workspace import Workspace
 from conductor_sidecar.checkup.probe import Probe, Target, start_probe, target_of
 from conductor_sidecar.checkup.scene import Scene
 from conductor_sidecar.doctor import Doctor
+from own_port import own_port
 
 LINK = ("link.dns", "link.connection", "link.tls", "link.clock")
 
@@ -165,9 +166,7 @@ def test_a_clock_that_differs_is_found(
 
 
 def test_a_port_that_nobody_listens_on_is_found(scene: Scene, enroll: Enroll) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    enroll(f"wss://127.0.0.1:{port}/link")
+    enroll(f"wss://127.0.0.1:{own_port()}/link")
     found = examined(scene)
 
     assert ["ok", "fail", "skip", "skip"] == [found[each][0] for each in LINK]

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import http.client
 import json
-import socket
 import sys
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +19,7 @@ from conductor_sidecar.app import open_journal
 from conductor_sidecar.serve import serve
 from conductor_sidecar.settings import HttpSettings, LinkSettings, PacksSettings, Settings
 from installed import install
+from own_port import own_port
 
 PATIENCE_S = 20.0
 
@@ -36,17 +36,12 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return resolve_workspace(root)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 class Daemon:
     """`async with` waits until it is ready."""
 
     def __init__(self, workspace: Workspace, **http_settings: Any) -> None:
         self.workspace = workspace
-        self.port = free_port()
+        self.port = own_port()
         settings = Settings(
             link=LinkSettings(adapter="memory"),
             packs=PacksSettings(disabled=["acme-demo", "sidekick", "plan"]),

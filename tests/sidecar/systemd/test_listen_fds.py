@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conductor_sidecar.systemd.listen_fds import take_listener
+from own_port import own_port
 
 CHILD = """
 import json, os, socket, subprocess, sys
@@ -160,8 +161,7 @@ def test_a_number_of_descriptors_that_are_not_there_is_refused() -> None:
 
 
 def test_systemds_own_activation_is_understood(tool: Any) -> None:
-    with listening() as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{own_port()}"
     assert tool("systemd-socket-activate", "--version").returncode == 0
     child = subprocess.Popen(
         ["systemd-socket-activate", "-l", address, "--fdname=tools", "-E", "PYTHONPATH",

@@ -1,4 +1,8 @@
-"""Codes of schedules, documentation, capabilities, data and cost."""
+"""Codes of schedules, documentation, capabilities, data and cost.
+
+Promise: a code is never used again for something else, and each says how to mend what it names.
+Refusal: nothing is judged here: a code is given by the rule that `rules` has for it.
+"""
 
 from __future__ import annotations
 

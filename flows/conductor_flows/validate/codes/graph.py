@@ -1,4 +1,8 @@
-"""Codes of the graph: aliases, edges, triggers, entrypoints and what authoring refuses."""
+"""Codes of the graph: aliases, edges, triggers, entrypoints and what authoring refuses.
+
+Promise: a code is never used again for something else, and each says how to mend what it names.
+Refusal: nothing is judged here: a code is given by the rule that `rules` has for it.
+"""
 
 from __future__ import annotations
 

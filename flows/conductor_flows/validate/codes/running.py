@@ -1,4 +1,8 @@
-"""Codes of a run: what a host says while a flow is running."""
+"""Codes of a run: what a host says while a flow is running.
+
+Promise: a code is never used again for something else, and each says how to mend what it names.
+Refusal: nothing is judged here: a code is given while a flow runs.
+"""
 
 from __future__ import annotations
 
