@@ -105,7 +105,10 @@ def build_tools(
 ) -> Tools:  # fmt: skip
     """Build the host of the loaded packs and open their `ctx.tools`."""
     host = ToolHost(
-        LateCatalogue(lambda: packs_catalogue(packs.registry, settings, root=packs.workspace)),
+        LateCatalogue(
+            lambda: packs_catalogue(packs.registry, settings, root=packs.workspace),
+            slow=any(pack.pack.tools_in is not None for pack in packs.registry.packs),
+        ),
         packs.rooms,
         HostPorts(stores.approvals, stores.results, stores.journal, events),
         subject=subject, settings=host_settings(settings), clock=clock,

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 class LateCatalogue:
     """A catalogue that is built when somebody asks: a start has no time for tool sets."""
 
-    def __init__(self, build: Callable[[], Catalogue]) -> None:
+    def __init__(self, build: Callable[[], Catalogue], *, slow: bool = False) -> None:
+        """Wait for a question.
+
+        Args:
+            build: Gives the tools.
+            slow: It may take long, as where a pack loads modules for it.
+        """
         self._build = build
+        self._slow = slow
         self._found: Catalogue | None = None
         self._building: asyncio.Task[Catalogue] | None = None
 
@@ -28,11 +35,14 @@ class LateCatalogue:
         return self._found is not None
 
     async def prepare(self) -> None:
-        """Build it in a thread; from then on questions are answered at once.
+        """Build it, in a thread if that is slow; from then on questions are answered at once.
 
         Raises:
             Exception: As `build`; the next one to ask tries again.
         """
+        if not self._slow:
+            self._found = self._build()
+            return
         if self._building is None:
             self._building = asyncio.create_task(asyncio.to_thread(self._build), name="tools.list")
         task = self._building

@@ -184,12 +184,12 @@ def test_what_is_not_there_is_said(flows: Flows, folder: Path) -> None:
     (folder / "text").write_text("no database")
 
     assert (0, "No checkpoints.\n") == (flows("resume", "list").code, flows("resume", "list").out)
-    assert 3 == flows("resume", "show", "cp-1").code
-    assert 3 == flows("resume", "run", "cp-1", "waits.py:asks").code
+    assert 3 == flows("resume", "show", "cp-none").code
+    assert 3 == flows("resume", "run", "cp-none", "waits.py:asks").code
     assert 3 == flows("resume", "list", "--checkpoint-dir", "nowhere").code
     assert 3 == flows("resume", "list", "--checkpoint-dir", "text").code
     halted(flows, "asks")
-    unknown = flows("resume", "show", "cp-1")
+    unknown = flows("resume", "show", "cp-none")
     assert 3 == unknown.code
     assert "next: see what is there: flows resume list" in unknown.err
     assert not (folder / "nowhere").exists()
@@ -282,12 +282,12 @@ def test_a_flow_that_does_not_wait_leaves_nothing(flows: Flows, folder: Path) ->
 @pytest.mark.parametrize(
     "words",
     [
-        ("run", "cp-1"),
-        ("run", "cp-1", "waits.py:asks", "more"),
-        ("run", "cp-1", "waits.py:asks", "--approve", "--deny"),
-        ("run", "cp-1", "waits.py:asks", "--approve", "--payload", "1"),
-        ("run", "cp-1", "waits.py:asks", "--payload", "1", "--payload-file", "-"),
-        ("run", "cp-1", "waits.py:asks", "--comment", "x"),
+        ("run", "cp-none"),
+        ("run", "cp-none", "waits.py:asks", "more"),
+        ("run", "cp-none", "waits.py:asks", "--approve", "--deny"),
+        ("run", "cp-none", "waits.py:asks", "--approve", "--payload", "1"),
+        ("run", "cp-none", "waits.py:asks", "--payload", "1", "--payload-file", "-"),
+        ("run", "cp-none", "waits.py:asks", "--comment", "x"),
         ("run", "--due", "waits.py:asks", "--approve"),
         ("signal", "token", "waits.py:asks"),
         ("list", "--status", "nonsense"),

@@ -75,7 +75,7 @@ async def test_whoever_may_wait_has_the_tools_found_off_the_loop_and_once(world:
         threads.append(threading.get_ident())
         return world.catalogue
 
-    late = LateCatalogue(build)
+    late = LateCatalogue(build, slow=True)
     assert not late.built
     await asyncio.gather(late.prepare(), late.prepare())
     assert late.built
@@ -96,7 +96,7 @@ async def test_the_first_to_ask_may_go_and_a_failure_is_tried_again(world: Any) 
             raise OSError("not now")
         return world.catalogue
 
-    late = LateCatalogue(build)
+    late = LateCatalogue(build, slow=True)
     first = asyncio.create_task(late.prepare())
     await asyncio.sleep(0)
     first.cancel()
