@@ -53,7 +53,8 @@ CONTENDERS = (
     Contender(
         "ours_run", "flow, a run for each item", _OURS, "run", 2_000,
         "as the instance, with a run id, a deadline where one is set, and an end that leaves "
-        "nothing running; nothing written",
+        "nothing running; the payload goes along the chain in the task that asked, so there is no "
+        "queue to bound (ADR 0018); nothing written",
     ),
     Contender(
         "hamilton_run", "Hamilton, asynchronous driver", f"{_PEERS}.hamilton_chain", "run", 1_000,
