@@ -408,10 +408,10 @@ async def test_a_crash_before_the_end_is_written_repeats_the_last_node_with_its_
     async def dies(*_: Any, **__: Any) -> None:
         raise FlowError("no power")
 
-    durability.store.ack = dies  # type: ignore[method-assign]
+    durability.store.ack = dies  # type: ignore[method-assign]  # it dies here
     with pytest.raises(FlowError, match="no power"):
         await runner(program, durability).run(Invocation({"n": 1}))
-    durability.store.ack = ack  # type: ignore[method-assign]
+    durability.store.ack = ack  # type: ignore[method-assign]  # and is back
     (record,) = await durability.store.list()
     found = await resume(runner(program, durability), durability, record.checkpoint_id)
     assert Value({"n": 1}) == found

@@ -354,7 +354,7 @@ async def test_dropping_stream_cancels_run() -> None:
         Invocation(1)
     )
     assert isinstance(outcome, Streamed)
-    async with contextlib.aclosing(outcome.items) as items:  # type: ignore[type-var]
+    async with contextlib.aclosing(outcome.items) as items:  # type: ignore[type-var]  # an iterator that can be closed
         assert 1 == await anext(items)
     await asyncio.wait_for(ended.wait(), 0.05)
     assert before == len(asyncio.all_tasks())
@@ -382,7 +382,7 @@ async def test_closing_a_stream_that_nobody_reads_closes_what_would_have_given_i
     runner = Runner(program(["t", "n"], [("t", "n")], streams="n", n=hold))
     outcome = await runner.run(Invocation(1))
     assert isinstance(outcome, Streamed)
-    async with contextlib.aclosing(outcome.items):  # type: ignore[type-var]
+    async with contextlib.aclosing(outcome.items):  # type: ignore[type-var]  # an iterator that can be closed
         pass
     assert 1 == held.closed
 
