@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -29,9 +30,8 @@ from conductor_sdk.errors import ConductorError
 
 AGAIN_S: Final = 5.0
 """A flow that could not be loaded is tried again after so long, though its files are the same."""
-
-
 READS_MAX: Final = 5
+"""How often the files of a flow are read while they change under the reader."""
 FOUND_IN: Final = "name a file of the workspace below [pack.flows.flows]; then: conductor reload"
 
 
@@ -44,9 +44,9 @@ class Place(NamedTuple):
     spec: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
-    """A flow that can be run."""
+    """A flow that can be run; itself alone is equal to it, so that much is worked out once."""
 
     name: str
     spec: str
@@ -59,14 +59,18 @@ class Loaded:
         """The document."""
         return self.program.flow
 
-    @property
+    @cached_property
     def effects(self) -> Effects:
         """The worst of what its nodes do."""
         return worst(self.program)
 
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.program)
+
     def bound(self, ends: Ends) -> Bound:
-        """Return the plan between two ends, with the functions behind its nodes."""
-        return Runner(self.program).bound(ends)
+        """Return the plan between two ends, with the functions behind its nodes; made once."""
+        return self._runner.bound(ends)
 
     def ends(self, entrypoint: str | None) -> Ends:
         """Return where a payload goes in and the answer comes out.

@@ -167,9 +167,9 @@ def forget(found: Sources) -> None:
         if module is not None and (_OURS in vars(module) or _file_of(module) in files):
             del sys.modules[name]
     for path in found.files:
-        # Compiled code is told from other code by size and second: not closely enough.
-        # There may be none, or Python may keep none; one that cannot be removed is no
-        # reason to keep the flow from its new code, which its time nearly always tells.
+        # Compiled code is told from other code by size and second: not closely enough. There may
+        # be none (OSError), or this Python keeps none (NotImplementedError): both are well; and
+        # one that cannot be removed is not taken, unless size and second are the same.
         with contextlib.suppress(OSError, NotImplementedError):
             Path(importlib.util.cache_from_source(str(path))).unlink()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -18,6 +19,8 @@ from conductor_packs.flows.library import Loaded
 from conductor_packs.flows.toolset import CHOICES
 from conductor_sdk.tool_schema import Problem, Schema
 
+TAKINGS_KEPT: Final = 128
+"""Tools whose inputs are drawn once, not for each call."""
 CHOSEN: Final = "_run"
 PAYLOAD: Final = "payload"
 _DEFS: Final = "$defs"
@@ -37,7 +40,7 @@ def labelled(loaded: Loaded) -> dict[str, str | None]:
     return {_ODD.sub("_", way or "").strip("_"): way for way in ways}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Taking:
     """How a tool's input and a request to run a flow belong together."""
 
@@ -49,6 +52,7 @@ class Taking:
     """JSON Schema of the input."""
 
     @classmethod
+    @lru_cache(maxsize=TAKINGS_KEPT)
     def of(cls, loaded: Loaded, entrypoint: str | None) -> Taking:
         """Draw the input of a flow's tool from the port of its trigger.
 
@@ -68,12 +72,15 @@ class Taking:
 
     def problems(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with an input, as the tool host would say it; empty: nothing."""
+        return self._compiled.problems(given)
+
+    @cached_property
+    def _compiled(self) -> Schema:
         try:
-            schema = Schema(self.schema, strict=True)
+            return Schema(self.schema, strict=True)
         except ValueError:
             # A pattern, say, that is not known there. The port has the last word anyhow.
-            schema = Schema(self._names(), strict=True)
-        return schema.problems(given)
+            return Schema(self._names(), strict=True)
 
     def _names(self) -> dict[str, Any]:
         """Return the schema without what values are like."""

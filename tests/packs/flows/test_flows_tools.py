@@ -11,9 +11,12 @@ import pytest
 
 from conductor_handlers.pack_lint.entries import check_entries
 from conductor_handlers.pack_lint.place import installed_places
+from conductor_packs.flows import library
 from conductor_packs.flows import offered as offering
+from conductor_packs.flows.library import Loaded, Place
 from conductor_packs.flows.offered import offered
 from conductor_packs.flows.pack import pack
+from conductor_packs.flows.taking import Taking
 from conductor_sdk.manifest_tools import ToolManifest
 from conductor_sdk.pack import ToolLeftOut
 from conductor_sdk.tool_output import ToolOutput
@@ -101,6 +104,16 @@ def result(answer: ToolOutput) -> Any:
 def problems(answer: ToolOutput) -> list[str]:
     assert answer.error is not None
     return [each["pointer"] for each in (answer.error.details or {})["problems"]]
+
+
+def test_what_a_tool_takes_is_drawn_once_for_a_flow_and_not_for_each_call(tmp_path: Path) -> None:
+    flows_in(tmp_path)
+    listed(tmp_path)
+    place = Place(tmp_path.resolve(), "echo", config()["flows"]["echo"])
+    found = library.loaded(place)
+    assert isinstance(found, Loaded)
+    assert Taking.of(found, None) is Taking.of(found, None)
+    assert found.bound(found.ends(None)) is found.bound(found.ends(None))
 
 
 def test_each_flow_is_a_tool_with_its_summary_and_what_it_may(tmp_path: Path) -> None:
