@@ -70,6 +70,7 @@ class HelpfulGroup(click.Group):
 
     def meant(self, ctx: click.Context, args: list[str]) -> str | None:
         """Say what may have been meant by words of which the first is no command."""
+        # Click's own advice knows only commands that are imported already.
         from difflib import get_close_matches
 
         names = self.list_commands(ctx)
